@@ -1,0 +1,61 @@
+# Two commands matter: `make demo` and `make test`. Each installs what it needs into .venv first.
+PYTHON ?= python3
+PIP_ARGS ?=
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := runs/demo
+
+export WANDB_MODE ?= offline
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv with the pinned versions (the other targets do it when needed)
+
+# One resolver run with the pins: torch's pinned version is chosen before anything can ask for another.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("videowino needs Python 3.10 or newer, $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about a minute)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[wandb,pytorchvideo,dev]"
+	@touch $@
+
+demo: $(STAMP) ## synthetic clips -> dense R3D -> four pruned runs -> table and picture
+	rm -rf $(DEMO)
+	$(BIN)/python datasets/synthetic.py --root datasets/synthetic
+	$(BIN)/python train.py fit --config configs/demo.yaml --run $(DEMO)/dense
+	$(BIN)/python train.py fit --config configs/demo_low_rank.yaml --run $(DEMO)/low_rank_50 --model.weights $(DEMO)/dense/checkpoints/last.ckpt --sparsity 0.5
+	$(BIN)/python train.py fit --config configs/demo_low_rank.yaml --run $(DEMO)/low_rank_75 --model.weights $(DEMO)/dense/checkpoints/last.ckpt --sparsity 0.75
+	$(BIN)/python train.py fit --config configs/demo_vanilla.yaml --run $(DEMO)/vanilla_50 --model.weights $(DEMO)/dense/checkpoints/last.ckpt --sparsity 0.5
+	$(BIN)/python train.py fit --config configs/demo_vanilla.yaml --run $(DEMO)/vanilla_75 --model.weights $(DEMO)/dense/checkpoints/last.ckpt --sparsity 0.75
+	$(BIN)/python evaluate.py compare \
+	  $(DEMO)/low_rank_50/checkpoints/last.ckpt $(DEMO)/low_rank_75/checkpoints/last.ckpt \
+	  $(DEMO)/vanilla_50/checkpoints/last.ckpt $(DEMO)/vanilla_75/checkpoints/last.ckpt \
+	  --baseline $(DEMO)/dense/checkpoints/last.ckpt --exact \
+	  --json $(DEMO)/results.json --png $(DEMO)/accuracy_speedup.png
+
+test: $(STAMP) ## the tests, without the slow ones
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"
+
+test-all: $(STAMP) ## every test
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: $(STAMP) ## ruff (rules and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## let ruff fix and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv, caches and runs/demo (your other runs and data stay)
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
