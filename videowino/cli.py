@@ -1,0 +1,143 @@
+"""What a command line owes its user: one clear line and exit code 2 for what the user can mend.
+
+`run` wraps the main function of every script. Errors that say what is wrong with the input end
+as ``error: ...``; anything else is a bug and keeps its traceback. Set ``VIDEOWINO_TRACEBACK=1`` to
+see every traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+_USER_ERRORS = (
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+    argparse.ArgumentError,
+)
+_LIGHTNING_USER_ERROR = "MisconfigurationException"  # by name: importing Lightning takes seconds
+
+
+def run(main: Callable[[], object]) -> NoReturn:
+    """Calls `main` and ends the process with the exit code that its outcome deserves.
+
+    0 when it returns, 2 with one line on stderr for an error the user can mend, 130 when
+    interrupted. Other exceptions pass through with their traceback.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("VIDEOWINO_TRACEBACK") or not is_user_error(error):
+            raise
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    sys.exit(0)
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Whether the exception tells of bad input rather than of a bug."""
+    named = any(cls.__name__ == _LIGHTNING_USER_ERROR for cls in type(error).__mro__)
+    return named or isinstance(error, _USER_ERRORS)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception as a single line.
+
+    What a DataLoader worker raised is reduced to the worker's own message, and what jsonargparse
+    says about a value to the part that names the option.
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    text = str(error)
+    if "\nOriginal Traceback (most recent call last):" in text:
+        text = _raised_in_worker(text)
+    return explain(text) or type(error).__name__
+
+
+def explain(text: str, options: Iterable[str] = ()) -> str:
+    """Says in one line what a parser's error message means, with the nearest name if one is near.
+
+    Args:
+        text: message of argparse or jsonargparse; other texts only have their lines joined.
+        options: names that the parser takes, without dashes.
+    """
+    place = (_find(r'Parser key "([^"]+)":', text) or "").removesuffix(".init_args")
+    unknown = _find(r"unrecognized arguments: .*?--([^\s=]+)", text) or _find(
+        r"Subcommand '\w+' does not accept option '([^']+)'", text
+    )
+    if unknown:
+        return f"unknown option {unknown!r}{suggestion(unknown, options)}"
+    refused = re.search(
+        r"Problem with given class_path '([^']+)':\s+Option '([^']+)' is not accepted", text
+    )
+    if refused:
+        class_path, name = refused.groups()
+        known = [f"{place}.{known}" for known in _parameters(class_path)]
+        unknown = f"{place}.{name.removeprefix('init_args.')}"
+        return f"unknown option {unknown!r} of {class_path}{suggestion(unknown, known)}"
+    problem = re.search(r"Problem with given class_path '([^']+)':\s*\n\s+(.+(?:\n {8,}.+)*)", text)
+    if problem:
+        return f"{place}: {problem[1]}: {_tidy(problem[2])}"
+    return _tidy(text)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def option_names(parser: argparse.ArgumentParser) -> list[str]:
+    """Names of a parser's options, without dashes."""
+    return [name.lstrip("-") for action in parser._actions for name in action.option_strings]
+
+
+def _raised_in_worker(text: str) -> str:
+    """The message inside `Caught X in DataLoader worker process N`: after the traceback's frames."""
+    kind = (_find(r"Caught (\w+) in", text) or "").strip()
+    _, found, message = text.rpartition(f"\n{kind}: ")
+    if not found:  # the traceback names the exception with its module
+        message = re.split(rf"\n[\w.]*\b{kind}: ", text)[-1]
+    return message
+
+
+def _tidy(text: str) -> str:
+    text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
+    return " ".join(text.split())
+
+
+def _find(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match[1] if match else None
+
+
+def _parameters(class_path: str) -> list[str]:
+    """Parameters of a class's constructor, those of its bases included where it takes **kwargs."""
+    module, _, name = class_path.rpartition(".")
+    cls = getattr(importlib.import_module(module), name)
+    names: list[str] = []
+    for base in inspect.getmro(cls):
+        if "__init__" in vars(base):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return [n for n in names if n != "self"]
