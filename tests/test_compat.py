@@ -64,7 +64,10 @@ from videowino.compat import _definitions, ensure_torchvision
 
 
 def test_operators_are_declared_only_when_the_import_stops_at_them():
-    needs = "import torch, torchvision.early\ntorch.library.register_fake('torchvision::nms')(lambda *a: None)"
+    needs = """
+import torch, torchvision.early
+torch.library.register_fake("torchvision::nms")(lambda *args: None)
+"""
     run_python(
         FAKE_TORCHVISION.format(body=needs)
         + """
