@@ -1,0 +1,39 @@
+"""videowino: video action recognition with pruned, low-rank Winograd convolutions."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from videowino.models import create_model, list_models
+    from videowino.report import count
+    from videowino.surgery import convert, prune, restore
+    from videowino.winograd import WinogradConv3d
+
+# Loaded on first use: the mathematics must not pull in torchvision, nor the models a trainer.
+_HOMES = {
+    "WinogradConv3d": "videowino.winograd",
+    "convert": "videowino.surgery",
+    "count": "videowino.report",
+    "create_model": "videowino.models",
+    "list_models": "videowino.models",
+    "prune": "videowino.surgery",
+    "restore": "videowino.surgery",
+}
+
+__all__ = [
+    "WinogradConv3d",
+    "convert",
+    "count",
+    "create_model",
+    "list_models",
+    "prune",
+    "restore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'videowino' has no attribute {name!r}")

@@ -1,0 +1,93 @@
+"""Which columns to keep, over the layers of a network."""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from videowino.winograd.layers import WinogradConv3d
+
+Budget = Literal["uniform", "global"]
+
+
+def winograd_layers(model: nn.Module) -> dict[str, WinogradConv3d]:
+    """The Winograd layers of a model by name; a layer used twice is listed once."""
+    return {
+        name: module for name, module in model.named_modules() if isinstance(module, WinogradConv3d)
+    }
+
+
+def column_sparsity(model: nn.Module) -> float:
+    """The fraction of all the model's columns that are pruned; 0 without Winograd layers."""
+    layers = winograd_layers(model).values()
+    total = sum(layer.columns for layer in layers)
+    return 1 - sum(layer.columns_kept for layer in layers) / total if total else 0.0
+
+
+def select_columns(
+    scores: Mapping[str, Tensor],
+    sparsity: float,
+    budget: str = "uniform",
+    keep_at_least: float = 0.1,
+) -> dict[str, Tensor]:
+    """Masks that keep the columns with the highest scores.
+
+    Args:
+        scores: (P,) per layer.
+        sparsity: Fraction of columns to prune, 0 up to below 1.
+        budget: "uniform" prunes the same fraction of each layer; "global" ranks the columns of
+            all layers together.
+        keep_at_least: With "global", the fraction of its columns that every layer keeps, so
+            that no layer is cut through. At least one column always stays.
+
+    Returns:
+        (P,) bool per layer, True where kept. The pruned count is the sparsity times the columns,
+        rounded; ties go to the earlier column, so equal scores give equal masks everywhere.
+
+    Raises:
+        ValueError: sparsity, budget or keep_at_least out of range, or a score is not finite.
+    """
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity={sparsity} is out of range; choose from 0 up to below 1")
+    if budget not in get_args(Budget):
+        raise ValueError(f"budget={budget!r} is unknown; choose from {', '.join(get_args(Budget))}")
+    if not 0 <= keep_at_least <= 1:
+        raise ValueError(f"keep_at_least={keep_at_least} is out of range; choose from 0 to 1")
+    for name, score in scores.items():
+        if not bool(score.isfinite().all()):
+            raise ValueError(f"the scores of layer {name!r} are not finite; the loss diverged")
+    if budget == "uniform":
+        return {
+            name: _keep_best(score, len(score) - round(sparsity * len(score)))
+            for name, score in scores.items()
+        }
+    return _select_global(scores, sparsity, keep_at_least)
+
+
+def _select_global(
+    scores: Mapping[str, Tensor], sparsity: float, keep_at_least: float
+) -> dict[str, Tensor]:
+    masks = {
+        name: _keep_best(score, -int(-keep_at_least * len(score) // 1))
+        for name, score in scores.items()
+    }
+    if not masks:
+        return {}
+    total = sum(len(mask) for mask in masks.values())
+    missing = total - round(sparsity * total) - sum(int(mask.sum()) for mask in masks.values())
+    if missing > 0:
+        contest = [
+            score.cpu().masked_fill(masks[name].cpu(), -torch.inf) for name, score in scores.items()
+        ]
+        chosen = _keep_best(torch.cat(contest), missing).split([len(c) for c in contest])
+        for name, extra in zip(masks, chosen, strict=True):
+            masks[name] = masks[name] | extra.to(masks[name].device)
+    return masks
+
+
+def _keep_best(score: Tensor, count: int) -> Tensor:
+    order = score.argsort(descending=True, stable=True)
+    mask = torch.zeros(len(score), dtype=torch.bool, device=score.device)
+    mask[order[: max(1, count)]] = True
+    return mask

@@ -1,0 +1,214 @@
+"""`winograd_conv3d`: the operator ``videowino::winograd_conv3d`` and its Python face.
+
+The operator is opaque to torch.compile (no graph break) and keeps for backward only its
+arguments, as conv3d does: input and parameters, never a transformed tile.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from videowino.winograd import reference
+from videowino.winograd.reference import Weights
+from videowino.winograd.tile import Tile, Triple
+
+_PARTS = ("x", "spatial", "winograd", "left", "right", "gate", "bias")
+
+
+def winograd_conv3d(
+    x: Tensor,
+    *,
+    out_channels: int,
+    tile: Tile,
+    spatial: Tensor | None = None,
+    winograd: Tensor | None = None,
+    left: Tensor | None = None,
+    right: Tensor | None = None,
+    gate: Tensor | None = None,
+    columns: Tensor | None = None,
+    bias: Tensor | None = None,
+    padding: int | str | Sequence[int] = 0,
+) -> Tensor:
+    """3D convolution (stride 1, one group) by the Winograd algorithm.
+
+    ``U = (spatial K^T + winograd + left right) * gate`` over the kept columns; at least one of
+    the three parts is given. Differentiable once in everything but `columns`.
+
+    Args:
+        x: N C_in D H W, float16, bfloat16, float32 or float64. Sixteen-bit input is transformed
+            and summed in float32. Under autocast it is cast as conv3d's would be.
+        out_channels: C_out.
+        tile: Outputs per tile, taps and points.
+        spatial: (C_out, C_in, r_d, r_h, r_w), an ordinary filter.
+        winograd: (C_out, C_in, P).
+        left: (C_out * C_in, s).
+        right: (s, P).
+        gate: (P,).
+        columns: (P',) int64 kept columns; all when None. Pruned columns are not multiplied.
+        bias: (C_out,).
+        padding: One number, three (d, h, w), six (d0, d1, h0, h1, w0, w1), or "same"/"valid".
+
+    Returns:
+        N C_out D' H' W' with D' = D + d0 + d1 - r_d + 1 and so on.
+
+    Raises:
+        ValueError: A shape does not fit, no part is given, or the clip is smaller than the kernel.
+    """
+    if x.dim() != 5:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected N C D H W")
+    _check_parts(x.shape[1], out_channels, tile, spatial, winograd, left, right, gate, bias)
+    pads = normalize_padding(padding, tile.taps)
+    reference.output_size(x, tile, pads)
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        x = x.to(torch.get_autocast_dtype(x.device.type))
+    return torch.ops.videowino.winograd_conv3d(
+        x, spatial, winograd, left, right, gate, columns, bias,
+        out_channels, list(tile.m), list(tile.taps), tile.points, list(pads),
+    )  # fmt: skip
+
+
+def normalize_padding(padding: int | str | Sequence[int], taps: Triple) -> tuple[int, ...]:
+    """Padding as six numbers (d0, d1, h0, h1, w0, w1); "same" puts the odd one behind.
+
+    Raises:
+        ValueError: Not one, three or six non-negative numbers, "same" or "valid".
+    """
+    if padding == "valid":
+        return (0,) * 6
+    if padding == "same":
+        return tuple(side for r in taps for side in ((r - 1) // 2, r // 2))
+    values = (padding,) * 3 if isinstance(padding, int) else padding
+    if isinstance(values, str) or len(values) not in (3, 6) or min(values) < 0:
+        raise ValueError(
+            f"padding={padding!r} is not one, three or six numbers from 0 up, 'same' or 'valid'"
+        )
+    return tuple(values) if len(values) == 6 else tuple(v for value in values for v in [value] * 2)
+
+
+def _check_parts(
+    in_channels: int,
+    out_channels: int,
+    tile: Tile,
+    spatial: Tensor | None,
+    winograd: Tensor | None,
+    left: Tensor | None,
+    right: Tensor | None,
+    gate: Tensor | None,
+    bias: Tensor | None,
+) -> None:
+    if (left is None) != (right is None):
+        raise ValueError("left and right belong together; give both or none")
+    if spatial is None and winograd is None and left is None:
+        raise ValueError("no weight: give spatial, winograd, or left and right")
+    rank = right.shape[0] if right is not None else 0
+    expected = {
+        "spatial": (spatial, (out_channels, in_channels, *tile.taps)),
+        "winograd": (winograd, (out_channels, in_channels, tile.positions)),
+        "left": (left, (out_channels * in_channels, rank)),
+        "right": (right, (rank, tile.positions)),
+        "gate": (gate, (tile.positions,)),
+        "bias": (bias, (out_channels,)),
+    }
+    for name, (value, shape) in expected.items():
+        if value is not None and tuple(value.shape) != shape:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")
+
+
+@torch.library.custom_op("videowino::winograd_conv3d", mutates_args=())
+def _winograd_conv3d(
+    x: Tensor,
+    spatial: Tensor | None,
+    winograd: Tensor | None,
+    left: Tensor | None,
+    right: Tensor | None,
+    gate: Tensor | None,
+    columns: Tensor | None,
+    bias: Tensor | None,
+    out_channels: int,
+    m: Sequence[int],
+    taps: Sequence[int],
+    points: str,
+    padding: Sequence[int],
+) -> Tensor:
+    weights = Weights((out_channels, x.shape[1]), spatial, winograd, left, right, gate, columns)
+    return reference.forward(x, weights, bias, _tile(m, taps, points), tuple(padding))
+
+
+@torch.library.custom_op("videowino::winograd_conv3d_backward", mutates_args=())
+def _winograd_conv3d_backward(
+    grad: Tensor,
+    x: Tensor,
+    spatial: Tensor | None,
+    winograd: Tensor | None,
+    left: Tensor | None,
+    right: Tensor | None,
+    gate: Tensor | None,
+    columns: Tensor | None,
+    bias: Tensor | None,
+    out_channels: int,
+    m: Sequence[int],
+    taps: Sequence[int],
+    points: str,
+    padding: Sequence[int],
+    need: Sequence[bool],
+) -> list[Tensor]:
+    """The gradients asked for by `need` (in the order of _PARTS), without gaps."""
+    weights = Weights((out_channels, x.shape[1]), spatial, winograd, left, right, gate, columns)
+    names = [name for name, wanted in zip(_PARTS, need, strict=True) if wanted]
+    gradients = reference.backward(
+        grad, x, weights, _tile(m, taps, points), tuple(padding), frozenset(names)
+    )
+    results = []
+    for name, like in zip(_PARTS, (x, spatial, winograd, left, right, gate, bias), strict=True):
+        if name in names:
+            assert like is not None
+            results.append(getattr(gradients, name).to(like.dtype).contiguous())
+    return results
+
+
+@_winograd_conv3d.register_fake
+def _(x, spatial, winograd, left, right, gate, columns, bias, out_channels, m, taps, points, pad):
+    size = reference.output_size(x, _tile(m, taps, points), tuple(pad))
+    return x.new_empty((x.shape[0], out_channels, *size))
+
+
+@_winograd_conv3d_backward.register_fake
+def _(
+    grad, x, spatial, winograd, left, right, gate, columns, bias,
+    out_channels, m, taps, points, padding, need,
+):  # fmt: skip
+    parts = (x, spatial, winograd, left, right, gate, bias)
+    return [
+        torch.empty_like(part, memory_format=torch.contiguous_format)
+        for part, wanted in zip(parts, need, strict=True)
+        if wanted
+    ]
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    tensors, ctx.settings = inputs[:8], inputs[8:]
+    ctx.save_for_backward(*tensors)
+
+
+def _autograd_backward(ctx, grad):
+    wanted = ctx.needs_input_grad[:6] + (False,) + ctx.needs_input_grad[7:8]
+    need = [*wanted[:6], wanted[7]]
+    found = iter(
+        torch.ops.videowino.winograd_conv3d_backward(grad, *ctx.saved_tensors, *ctx.settings, need)
+    )
+    tensors = [next(found) if want else None for want in wanted]
+    return (*tensors, *(None,) * len(ctx.settings))
+
+
+_winograd_conv3d.register_autograd(_autograd_backward, setup_context=_setup_context)
+
+
+@cache
+def _cached_tile(m: Triple, taps: Triple, points: str) -> Tile:
+    return Tile(m, taps, points)
+
+
+def _tile(m: Sequence[int], taps: Sequence[int], points: str) -> Tile:
+    return _cached_tile((m[0], m[1], m[2]), (taps[0], taps[1], taps[2]), points)

@@ -1,0 +1,294 @@
+"""`WinogradConv3d`: a stride-1 `nn.Conv3d` that trains and prunes in the Winograd domain.
+
+Shapes: x: N C_in D H W; U: (C_out, C_in, P); left: (C_out * C_in, s); right: (s, P).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from videowino.winograd.functional import normalize_padding, winograd_conv3d
+from videowino.winograd.parameterization import (
+    check_parameterization,
+    column_scale,
+    factored_start,
+    low_rank_start,
+)
+from videowino.winograd.reference import Weights
+from videowino.winograd.scores import ColumnScores
+from videowino.winograd.tile import TAPS, fit_tile
+
+
+class WinogradConv3d(ColumnScores):
+    """A 3D convolution computed by the Winograd algorithm, with prunable columns.
+
+    Every parameterization starts exactly as the given filter (`factored` below full rank: as
+    its best low-rank fit, see `fit_error`).
+
+    Args:
+        in_channels: C_in.
+        out_channels: C_out.
+        kernel_size: Taps per axis: 1, 2, 3, 5 or 7.
+        padding: As `nn.Conv3d`, "same" and "valid" included.
+        bias: Whether there is a bias.
+        padding_mode: As `nn.Conv3d`.
+        tile: Outputs per tile, one number or per axis. (2, 4, 4) by default: six times fewer
+            multiplications for 3x3x3, at float32 rounding that training does not notice.
+        parameterization: `spatial` trains the filter, `vanilla` all of U, `low_rank` an update
+            left right to a frozen filter, `factored` U = left right.
+        rank: s, for `low_rank` and `factored`.
+        points: Interpolation points, see `Tile.points`.
+        device: Where the parameters live.
+        dtype: Their type.
+
+    Attributes:
+        gate: (P,) parameter, ones. Its gradient is each column's first-order importance.
+        column_mask: (P,) bool buffer; False columns are pruned and cost nothing.
+        fit_error: |U - left right| / |U| at the start of `factored`, else 0.
+
+    Raises:
+        ValueError: Tile, rank, parameterization, taps or padding out of range.
+    """
+
+    stride, dilation, groups = (1, 1, 1), (1, 1, 1), 1
+    weight: Tensor | None
+    left: nn.Parameter | None
+    bias: nn.Parameter | None
+    column_mask: Tensor
+    kept_columns: Tensor | None
+    column_scale: Tensor | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        *,
+        padding: int | str | Sequence[int] = 0,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        tile: int | Sequence[int] = (2, 4, 4),
+        parameterization: str = "spatial",
+        rank: int | None = None,
+        points: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        conv = nn.Conv3d(
+            in_channels,
+            out_channels,
+            kernel_size,  # type: ignore[arg-type]
+            padding=padding,  # type: ignore[arg-type]
+            bias=bias,
+            padding_mode=padding_mode,  # type: ignore[arg-type]
+            device=device,
+            dtype=dtype,
+        )
+        super().__init__()
+        self._take_over(conv, tile, parameterization, rank, points)
+
+    @classmethod
+    def from_conv(
+        cls,
+        conv: nn.Conv3d,
+        *,
+        tile: int | Sequence[int] = (2, 4, 4),
+        parameterization: str = "low_rank",
+        rank: int | None = 8,
+        points: str | None = None,
+    ) -> "WinogradConv3d":
+        """The Winograd layer that computes what `conv` computes.
+
+        Raises:
+            ValueError: `conv` is not eligible (see `ineligible_reason`), or as the class.
+        """
+        reason = ineligible_reason(conv)
+        if reason:
+            raise ValueError(f"this Conv3d cannot become a WinogradConv3d: {reason}")
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer._take_over(conv, tile, parameterization, rank, points)
+        return layer.train(conv.training)
+
+    def _take_over(
+        self,
+        conv: nn.Conv3d,
+        tile: int | Sequence[int],
+        parameterization: str,
+        rank: int | None,
+        points: str | None,
+    ) -> None:
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        self.kernel_size = tuple(conv.kernel_size)
+        self.padding = conv.padding
+        self.padding_mode = conv.padding_mode
+        self.tile = fit_tile(tile, self.kernel_size, points)
+        check_parameterization(parameterization, rank, self.tile)
+        self.parameterization = parameterization
+        factors = parameterization in ("low_rank", "factored")
+        self.rank = rank if factors else None
+        self.fit_error = 0.0
+        self._pads = normalize_padding(
+            self.padding if isinstance(self.padding, str) else tuple(self.padding),
+            self.tile.taps,
+        )
+        self._create_weight(conv.weight)
+        self.register_parameter("bias", conv.bias)  # type: ignore[arg-type]
+        self.gate = nn.Parameter(conv.weight.new_ones(self.columns))
+        self.register_buffer(
+            "column_mask", torch.ones(self.columns, dtype=torch.bool, device=conv.weight.device)
+        )
+        self.register_buffer("kept_columns", None, persistent=False)
+        self._create_scores(conv.weight.device)
+
+    def _create_weight(self, weight: Tensor) -> None:
+        for name in ("left", "right"):
+            self.register_parameter(name, None)
+        self.register_buffer("column_scale", None, persistent=False)
+        trains = weight.requires_grad
+        spatial = weight.detach()
+        if self.parameterization == "spatial":
+            self.register_parameter("weight", weight)  # type: ignore[arg-type]
+        elif self.parameterization == "vanilla":
+            scale = column_scale(self.tile).to(spatial)
+            parts = Weights((self.out_channels, self.in_channels), spatial=spatial)
+            u = parts.ungated(self.tile).T.reshape(self.out_channels, self.in_channels, -1)
+            self.weight = nn.Parameter(u / scale, requires_grad=trains)
+            self.column_scale = scale
+        else:
+            assert self.rank is not None
+            if self.parameterization == "low_rank":
+                # Frozen, and kept as the filter: a fifth of U0's size, and a buffer, so that no
+                # optimizer takes it.
+                self.register_buffer("weight", spatial.clone())
+                factors = low_rank_start(spatial, self.tile, self.rank)
+            else:
+                self.register_parameter("weight", None)
+                factors = factored_start(spatial, self.tile, self.rank)
+                self.fit_error = factors.error
+            self.left = nn.Parameter(factors.left, requires_grad=trains)
+            self.right = nn.Parameter(factors.right, requires_grad=trains)
+
+    @property
+    def columns(self) -> int:
+        """P, pruned columns included."""
+        return self.tile.positions
+
+    @property
+    def columns_kept(self) -> int:
+        """P', the columns that are computed."""
+        return self.columns if self.kept_columns is None else len(self.kept_columns)
+
+    @property
+    def column_sparsity(self) -> float:
+        """The fraction of columns pruned."""
+        return 1 - self.columns_kept / self.columns
+
+    def set_column_mask(self, mask: Tensor) -> None:
+        """Prune the columns where mask is False; earlier masks are replaced.
+
+        Args:
+            mask: (P,) bool.
+
+        Raises:
+            ValueError: Wrong shape or type, or no column kept.
+        """
+        if mask.dtype != torch.bool or tuple(mask.shape) != (self.columns,):
+            raise ValueError(
+                f"mask is {mask.dtype} {tuple(mask.shape)}; {self.tile} expects bool "
+                f"({self.columns},)"
+            )
+        if not mask.any():
+            raise ValueError("mask prunes every column; keep at least one")
+        self.column_mask.copy_(mask)
+        self._index_columns()
+
+    def _index_columns(self) -> None:
+        mask = self.column_mask
+        self.kept_columns = None if bool(mask.all()) else mask.nonzero().flatten()
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._index_columns()
+
+    def _parts(self) -> dict[str, Tensor | None]:
+        """The operands of `winograd_conv3d` that make up U."""
+        gate: Tensor = self.gate
+        if self.column_scale is not None:
+            gate = gate * self.column_scale
+        vanilla = self.parameterization == "vanilla"
+        return {
+            "spatial": None if vanilla else self.weight,
+            "winograd": self.weight if vanilla else None,
+            "left": self.left,
+            "right": self.right,
+            "gate": gate,
+            "columns": self.kept_columns,
+        }
+
+    @torch.no_grad()
+    def winograd_weight(self, masked: bool = True) -> Tensor:
+        """U as it is applied, (C_out, C_in, P): gates included, zero at pruned columns.
+
+        Args:
+            masked: False gives pruned columns the weight they would come back with.
+        """
+        parts = self._parts() if masked else self._parts() | {"columns": None}
+        weights = Weights((self.out_channels, self.in_channels), **parts)
+        kept = weights.packed(self.tile).permute(1, 2, 0)
+        return weights.spread(kept, 2, self.columns).contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve N C D H W, or C D H W as `nn.Conv3d` does."""
+        if x.dim() == 4:
+            return self.forward(x.unsqueeze(0)).squeeze(0)
+        pads = self._pads
+        if self.padding_mode != "zeros":
+            d0, d1, h0, h1, w0, w1 = pads
+            x, pads = F.pad(x, (w0, w1, h0, h1, d0, d1), mode=self.padding_mode), (0,) * 6
+        return winograd_conv3d(
+            x,
+            out_channels=self.out_channels,
+            tile=self.tile,
+            bias=self.bias,
+            padding=pads,
+            **self._parts(),
+        )
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        rank = f", rank={self.rank}" if self.rank else ""
+        return (
+            f"{self.in_channels}, {self.out_channels}, {self.tile}, padding={self.padding}, "
+            f"{self.parameterization}{rank}, columns={self.columns_kept}/{self.columns}"
+        )
+
+
+def ineligible_reason(conv: nn.Conv3d) -> str | None:
+    """Why a Conv3d cannot be swapped, in a few words; None where it can."""
+    kind = type(conv)
+    if (kind.forward, kind._conv_forward) != (nn.Conv3d.forward, nn.Conv3d._conv_forward):
+        return f"a {kind.__name__} computes in its own way"
+    if is_parametrized(conv):
+        return "its weight is parametrized; remove the parametrization first"
+    if conv._forward_hooks or conv._forward_pre_hooks:
+        return "it has forward hooks, which a swap would lose"
+    if tuple(conv.stride) != (1, 1, 1):
+        return f"stride {_times(conv.stride)}"
+    if tuple(conv.dilation) != (1, 1, 1):
+        return f"dilation {_times(conv.dilation)}"
+    if conv.groups != 1:
+        return f"{conv.groups} groups"
+    if max(conv.kernel_size) == 1:
+        return "kernel 1x1x1, nothing to save"
+    if any(taps not in TAPS for taps in conv.kernel_size):
+        return f"kernel {_times(conv.kernel_size)}, taps other than {', '.join(map(str, TAPS))}"
+    return None
+
+
+def _times(values: Sequence[int]) -> str:
+    return "x".join(map(str, values))

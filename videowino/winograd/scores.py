@@ -1,0 +1,132 @@
+"""Importance scores of columns, held by the layer in its state dict.
+
+* ``magnitude``: the norm of the column's weights times the transforms' gain (`column_gain`): the
+  column's share of the output for white input. Divided by the layer's total, so that layers
+  compare. Computed from the weights, never accumulated.
+* ``taylor``: a gate m_p on column p has gradient <U_p, dLoss/dU_p>, the first-order change of
+  the loss when the column goes (Molchanov et al., "Importance Estimation for Neural Network
+  Pruning", CVPR 2019). Its square is averaged over steps.
+* ``factor``: the share of it that the trained factors carry, sum_k R_kp dLoss/dR_kp. It needs no
+  gate, and says nothing before the first step of `low_rank`, when the update is zero.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from videowino.winograd.tile import Tile
+from videowino.winograd.transforms import column_gain
+
+Score = Literal["magnitude", "taylor", "factor"]
+
+
+class ColumnScores(nn.Module):
+    """The scores of one layer; the base of `WinogradConv3d`, which brings weight and gate.
+
+    Attributes:
+        column_score: (P,) float32 buffer, running mean of squared importance (bias-corrected
+            by `scores`).
+        score_steps: int64 buffer, how many steps went into it.
+        score_decay: float32 buffer, the part of the running mean that is still its zero start.
+    """
+
+    tile: Tile
+    gate: nn.Parameter
+    right: nn.Parameter | None
+    column_score: Tensor
+    score_steps: Tensor
+    score_decay: Tensor
+    column_mask: Tensor
+
+    def winograd_weight(self, masked: bool = True) -> Tensor:
+        """U as it is applied, (C_out, C_in, P), or as it would be without a mask."""
+        raise NotImplementedError
+
+    def _create_scores(self, device: torch.device) -> None:
+        self.register_buffer("column_score", torch.zeros(self.tile.positions, device=device))
+        self.register_buffer("score_steps", torch.zeros((), dtype=torch.int64, device=device))
+        self.register_buffer("score_decay", torch.ones((), device=device))
+
+    @torch.no_grad()
+    def accumulate_scores(self, kind: str = "taylor", momentum: float = 0.9) -> None:
+        """Add the current gradients' evidence; call between backward and the optimizer's step.
+
+        Steps with non-finite gradients (a scaler's overflow) are left out. Pruned columns get no
+        gradient; they keep the score that they were pruned with.
+
+        Args:
+            kind: "taylor" or "factor"; "magnitude" needs nothing and does nothing.
+            momentum: Share of the old mean that is kept.
+
+        Raises:
+            ValueError: Unknown kind, "factor" on a layer without factors, momentum outside
+                [0, 1).
+            RuntimeError: The gradient that the score is made of is not there.
+        """
+        check_score(kind)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum={momentum} is out of range; choose from 0 up to below 1")
+        if kind == "magnitude":
+            return
+        importance = self._taylor() if kind == "taylor" else self._factor_taylor()
+        squared = importance.float().square()
+        if not bool(squared.isfinite().all()):
+            return
+        updated = self.column_score.lerp(squared, 1 - momentum)
+        self.column_score.copy_(torch.where(self.column_mask, updated, self.column_score))
+        self.score_decay.mul_(momentum)
+        self.score_steps.add_(1)
+
+    def reset_scores(self) -> None:
+        """Forget what was accumulated."""
+        self.column_score.zero_()
+        self.score_steps.zero_()
+        self.score_decay.fill_(1)
+
+    def scores(self) -> Tensor:
+        """(P,) importance: the accumulated score, or magnitude where there is none.
+
+        Pruned columns have one too; to prune further and never bring one back, mask it.
+        """
+        if int(self.score_steps) == 0:
+            return self.magnitude()
+        return (self.column_score / (1 - self.score_decay)).sqrt()
+
+    @torch.no_grad()
+    def magnitude(self) -> Tensor:
+        """(P,) share of the layer's output energy by weight norms, as its square root."""
+        norms = self.winograd_weight(masked=False).double().flatten(0, 1).norm(dim=0)
+        weighted = norms * column_gain(self.tile).to(norms.device)
+        total = weighted.norm()
+        return (weighted / total if total > 0 else weighted).float()
+
+    def _taylor(self) -> Tensor:
+        if self.gate.grad is None:
+            raise RuntimeError(
+                "the taylor score needs the gate's gradient; call it after backward and before "
+                "zero_grad, with gate.requires_grad on"
+            )
+        return self.gate * self.gate.grad
+
+    def _factor_taylor(self) -> Tensor:
+        if self.right is None:
+            raise ValueError(
+                "score='factor' needs a low_rank or factored layer; use 'taylor' or 'magnitude'"
+            )
+        if self.right.grad is None:
+            raise RuntimeError(
+                "the factor score needs the gradient of right; call it after backward and before "
+                "zero_grad"
+            )
+        return (self.right * self.right.grad).sum(0)
+
+
+def check_score(kind: str) -> None:
+    """Refuse an unknown score.
+
+    Raises:
+        ValueError: `kind` is no score.
+    """
+    if kind not in get_args(Score):
+        raise ValueError(f"score={kind!r} is unknown; choose from {', '.join(get_args(Score))}")

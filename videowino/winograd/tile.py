@@ -1,0 +1,93 @@
+"""The tile F(m_d x m_h x m_w, r_d x r_h x r_w) of a 3D Winograd convolution."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from videowino.winograd.cook_toom import Transforms1d, cook_toom
+from videowino.winograd.points import parse_points
+
+TAPS = (1, 2, 3, 5, 7)
+MAX_OUTPUTS = 6
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Outputs per tile and taps, per axis (depth, height, width).
+
+    Attributes:
+        m: Outputs per tile and axis, 1 to 6.
+        taps: Filter taps per axis: 1, 2, 3, 5 or 7.
+        points: Finite interpolation points, "" for the defaults; either one list for all axes
+            ("0,1,-1") or three separated by ";" (the entry of an axis with one output or one
+            tap is not used and may be empty).
+    """
+
+    m: Triple
+    taps: Triple
+    points: str = ""
+
+    def __post_init__(self) -> None:
+        for name, values, allowed in (
+            ("tile", self.m, range(1, MAX_OUTPUTS + 1)),
+            ("taps", self.taps, TAPS),
+        ):
+            if len(values) != 3 or any(value not in allowed for value in values):
+                choices = ", ".join(map(str, allowed))
+                raise ValueError(f"{name}={values!r} is out of range; give three of {choices}")
+        self.transforms()
+
+    @property
+    def alpha(self) -> Triple:
+        """Input samples per tile and axis, m + taps - 1."""
+        d, h, w = (m + r - 1 for m, r in zip(self.m, self.taps, strict=True))
+        return d, h, w
+
+    @property
+    def positions(self) -> int:
+        """P, the number of Winograd-domain positions, which is the number of columns."""
+        return prod(self.alpha)
+
+    def transforms(self) -> tuple[Transforms1d, Transforms1d, Transforms1d]:
+        """The exact matrices per axis."""
+        d, h, w = (
+            cook_toom(m, r, parse_points(text) if text and m > 1 and r > 1 else None)
+            for m, r, text in zip(self.m, self.taps, self._points_per_axis(), strict=True)
+        )
+        return d, h, w
+
+    def _points_per_axis(self) -> list[str]:
+        lists = self.points.split(";")
+        if len(lists) not in (1, 3):
+            raise ValueError(
+                f"points={self.points!r} has {len(lists)} lists; give one, or three split by ';'"
+            )
+        return [text.strip() for text in (lists * 3 if len(lists) == 1 else lists)]
+
+    def __str__(self) -> str:
+        outputs, taps = ("x".join(map(str, values)) for values in (self.m, self.taps))
+        return f"F({outputs}, {taps})"
+
+
+def fit_tile(tile: int | Sequence[int], taps: Sequence[int], points: str | None = None) -> Tile:
+    """The tile for a kernel: as asked, but one output on axes with one tap.
+
+    With one tap an axis saves nothing, and more outputs there would only be more columns with
+    the same weights.
+
+    Args:
+        tile: Outputs per axis, or one number for all.
+        taps: The kernel size.
+        points: See `Tile.points`.
+
+    Raises:
+        ValueError: The tile is not one to six outputs on three axes, or taps are not supported.
+    """
+    m = (tile,) * 3 if isinstance(tile, int) else tuple(tile)
+    if len(m) != 3:
+        raise ValueError(f"tile={tile!r} must be one number or three (depth, height, width)")
+    if any(value not in range(1, MAX_OUTPUTS + 1) for value in m):
+        raise ValueError(f"tile={tile!r} is out of range; each axis takes 1 to {MAX_OUTPUTS}")
+    d, h, w = (1 if r == 1 else size for size, r in zip(m, taps, strict=True))
+    return Tile((d, h, w), (taps[0], taps[1], taps[2]), points or "")
