@@ -1,0 +1,242 @@
+"""The LightningDataModule that all data sets share."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from videowino.data.dataset import EpochSampler, VideoDataset
+from videowino.data.decode import DECODERS
+from videowino.data.sampling import ClipSampler
+from videowino.data.splits import Video, carve, keep_present, limit
+from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
+
+_STAGES = {"fit": "train", "validate": "val", "predict": "test"}
+
+
+class VideoDataModule(pl.LightningDataModule):
+    """Loaders of labelled clips; subclasses say what a root's classes and lists are.
+
+    A training batch is {"clip": float32 (B, C, T, H, W), "label": int64 (B,), "video": int64 (B,)}.
+    In evaluation "clip" is (B, V, C, T, H, W), the V = clips x crops views of one video; "video"
+    is the place in `videos(stage)`.
+
+    Args:
+        root: the data set's folder.
+        split: number of the split list.
+        frames: frames a clip.
+        sampling: how clips are taken: "random", "uniform" or "dense" (`videowino.data.sampling`).
+        stride: distance of a clip's frames, for random sampling.
+        size: height and width of the crop that the network sees.
+        resize: height and width, or the short side, before the crop; None keeps the frames' own.
+        batch_size: videos a batch.
+        num_workers: processes that decode.
+        clips: test clips a video; validation always takes one.
+        crops: test crops a clip, 1 or 3; validation always takes one.
+        flip: mirror half of the training clips.
+        color_jitter: strength of brightness, contrast and saturation changes in training.
+        random_erasing: probability to blank a rectangle of a training clip.
+        scale: range of the crop's share of the frame, instead of resize and crop, in training.
+        mean: per-channel mean of frames in [0, 1]; Kinetics-400's by default.
+        std: per-channel standard deviation.
+        decoder: "auto", "decord" or "pyav".
+        short_clips: what a video with too few frames is: "error", "loop" or "last".
+        missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
+        val_fraction: share of the training list, in whole groups, to validate on; 0 validates on
+            the test list, which is the field's protocol.
+        seed: seed of shuffling, clip choice, augmentation and `val_fraction`.
+        limit_per_class: use at most so many videos of each class.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        split: int = 1,
+        frames: int = 16,
+        sampling: str = "random",
+        stride: int = 1,
+        size: tuple[int, int] = (112, 112),
+        resize: int | tuple[int, int] | None = (128, 171),
+        batch_size: int = 8,
+        num_workers: int = 2,
+        clips: int = 1,
+        crops: int = 1,
+        flip: bool = True,
+        color_jitter: float = 0.0,
+        random_erasing: float = 0.0,
+        scale: tuple[float, float] | None = None,
+        mean: tuple[float, float, float] = KINETICS_MEAN,
+        std: tuple[float, float, float] = KINETICS_STD,
+        decoder: str = "auto",
+        short_clips: str = "error",
+        missing: str = "warn",
+        val_fraction: float = 0.0,
+        seed: int = 0,
+        limit_per_class: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.hparams["root"] = str(root)  # a checkpoint's hyper-parameters are plain types
+        self.root = Path(root)
+        self.split, self.seed = split, seed
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.clips, self.decoder = clips, decoder
+        self.missing, self.val_fraction = missing, val_fraction
+        self.limit_per_class = limit_per_class
+        _require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
+        _require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
+        _require(clips >= 1, f"data.clips={clips}: at least 1")
+        _require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
+        _require(missing in ("warn", "error"), f"data.missing={missing!r}: 'warn' or 'error'")
+        _require(decoder in DECODERS, f"data.decoder={decoder!r}: one of {', '.join(DECODERS)}")
+        _require(
+            limit_per_class is None or limit_per_class >= 1,
+            f"data.limit_per_class={limit_per_class}: at least 1, or null for all",
+        )
+        self._sampler = ClipSampler(frames, stride, sampling, short_clips)
+        self._train_transform = train_transform(
+            size=size,
+            resize=resize,
+            scale=scale,
+            flip=flip,
+            color_jitter=color_jitter,
+            random_erasing=random_erasing,
+            mean=mean,
+            std=std,
+        )
+        self._eval_transforms = {
+            n: eval_transform(size=size, resize=resize, crops=n, mean=mean, std=std)
+            for n in (1, crops)
+        }
+        self.crops = crops
+        self._class_names: list[str] | None = None
+        self._videos: dict[str, list[Video]] = {}
+
+    # What a subclass defines.
+
+    def read_class_names(self) -> list[str]:
+        """Class names in label order, read from the root."""
+        raise NotImplementedError
+
+    def read_split(self) -> tuple[list[Video], list[Video]]:
+        """The training and test videos that the chosen split lists, on disk or not."""
+        raise NotImplementedError
+
+    # What it gets.
+
+    @property
+    def class_names(self) -> list[str]:
+        """Class names in label order."""
+        if self._class_names is None:
+            self._check_root()
+            self._class_names = self.read_class_names()
+        return self._class_names
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; known before `setup`, so that a model can be built from it."""
+        return len(self.class_names)
+
+    def videos(self, stage: str) -> list[Video]:
+        """The videos of "train" ("fit"), "val" ("validate"), "test" or "predict" (the test list).
+
+        The validation part may be empty, with a warning: then a fit does not validate.
+
+        Raises:
+            FileNotFoundError: no such root or list, or absent clips that are an error.
+            ValueError: a list cannot be read, or names nothing that is on disk.
+        """
+        part = _STAGES.get(stage, stage)
+        if part not in ("train", "val", "test"):
+            raise ValueError(f"stage={stage!r}: one of train, val, test, predict")
+        if not self._videos:
+            self._check_root()
+            self._videos = self._read()
+        if not self._videos[part] and part != "val":
+            kind = "training" if part == "train" else "test"
+            raise ValueError(
+                f"data.split={self.split}: the {kind} list names no clip that is in {self.root}"
+            )
+        return self._videos[part]
+
+    def setup(self, stage: str) -> None:
+        """Read the lists, and see that there is something to do."""
+        videos = self.videos(stage)
+        if stage == "validate" and not videos:
+            raise ValueError(f"data.split={self.split}: there is no clip to validate on")
+        if stage == "fit" and not self.videos("val"):
+            warnings.warn(
+                f"no clip of the test list is in {self.root}: training runs without validation; "
+                "data.val_fraction takes some from the training list",
+                stacklevel=2,
+            )
+
+    def train_dataloader(self) -> DataLoader:
+        """Shuffled random clips."""
+        videos = self.videos("train")
+        dataset = VideoDataset(videos, self._sampler, self._train_transform, self.decoder)
+        trainer = self.trainer
+        sampler = EpochSampler(
+            len(dataset),
+            self.seed,
+            num_replicas=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+        )
+        return self._loader(dataset, sampler)
+
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """The middle clip of each validation video, centre crop; [] where there are no videos."""
+        return self._eval_loader("val", 1, 1) if self.videos("val") else []
+
+    def test_dataloader(self) -> DataLoader:
+        """All views of each test video."""
+        return self._eval_loader("test", self.clips, self.crops)
+
+    def predict_dataloader(self) -> DataLoader:
+        """The same as `test_dataloader`."""
+        return self.test_dataloader()
+
+    def _eval_loader(self, part: str, clips: int, crops: int) -> DataLoader:
+        transform = self._eval_transforms[crops]
+        dataset = VideoDataset(self.videos(part), self._sampler, transform, self.decoder, clips)
+        return self._loader(dataset, None)
+
+    def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Of its own: a loader draws from its generator at each start, and the global one is
+            # the network's.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _check_root(self) -> None:
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"data.root={str(self.root)!r}: no such folder")
+
+    def _read(self) -> dict[str, list[Video]]:
+        listed = self.read_split()
+        present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
+        on_disk = {video.path for video in present}
+        train, test = (
+            limit([v for v in videos if v.path in on_disk], self.limit_per_class)
+            for videos in listed
+        )
+        val = test
+        if self.val_fraction:
+            train, val = carve(train, self.val_fraction, self.seed)
+        return {"train": train, "val": val, "test": test}
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,105 @@
+"""Clips of listed videos as tensors, and the sampler that gives each its random seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, DistributedSampler
+
+from videowino.data.decode import open_video
+from videowino.data.sampling import ClipSampler
+from videowino.data.splits import Video
+
+
+class EpochSampler(DistributedSampler):
+    """Shuffled (index, seed) pairs that depend on (seed, epoch) alone.
+
+    Everything random about a training sample follows from its seed, so an epoch is the same for
+    any number of workers, and after a resume. Lightning calls `set_epoch` before each epoch, and
+    leaves a DistributedSampler as it is in multi-process training.
+
+    Args:
+        length: number of samples.
+        seed: the run's data seed.
+        num_replicas: processes that share an epoch.
+        rank: this process.
+    """
+
+    def __init__(self, length: int, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(range(length), num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        seeds = sample_seeds(self.seed, self.epoch, len(self.dataset))  # type: ignore[arg-type]
+        order = super().__iter__()
+        return ((index, int(seeds[index])) for index in order)
+
+
+def sample_seeds(seed: int, epoch: int, length: int) -> np.ndarray:
+    """One seed for each sample of an epoch, below 2**63."""
+    return np.random.SeedSequence([seed, epoch]).generate_state(length, np.uint64) >> np.uint64(1)
+
+
+class VideoDataset(Dataset):
+    """Decoded, sampled and transformed clips.
+
+    Args:
+        videos: files and labels.
+        sampler: which frames make a clip.
+        transform: T C H W uint8 -> C T H W float32 for training; -> (crops, C, T, H, W) where
+            `clips` is given.
+        decoder: see `open_video`.
+        clips: None for training (one random clip); else the number of test clips.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        sampler: ClipSampler,
+        transform: nn.Module,
+        decoder: str = "auto",
+        clips: int | None = None,
+    ) -> None:
+        self.videos, self.sampler, self.transform = videos, sampler, transform
+        self.decoder, self.clips = decoder, clips
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, object]:
+        """The sample {"clip", "label", "video"}.
+
+        Args:
+            key: an index, or (index, seed) from an `EpochSampler`.
+
+        Raises:
+            FileNotFoundError, ValueError: the file cannot be used; one line with its path.
+        """
+        index, seed = key if isinstance(key, tuple) else (key, key)
+        video = self.videos[index]
+        reader = open_video(video.path, self.decoder)
+        try:
+            clip = self._train_clip(reader, seed) if self.clips is None else self._views(reader)
+        except ValueError as error:
+            text = str(error)
+            raise ValueError(text if str(video.path) in text else f"{video.path}: {text}") from None
+        return {"clip": clip, "label": video.label, "video": index}
+
+    def _train_clip(self, reader, seed: int) -> torch.Tensor:
+        with torch.random.fork_rng(devices=[]):
+            # Not torch.manual_seed: the loader may run in the main process, whose GPU generators
+            # are the network's.
+            torch.default_generator.manual_seed(seed)
+            frames = reader.get_frames(self.sampler.train(reader.num_frames))
+            return self.transform(frames)
+
+    def _views(self, reader) -> torch.Tensor:
+        """V C T H W, the crops of the first clip first; the video is decoded once."""
+        assert self.clips is not None
+        indices = self.sampler.test(reader.num_frames, self.clips)
+        frames = reader.get_frames(indices.flatten())
+        crops = self.transform(frames)  # crops C (clips T) H W
+        views = crops.unflatten(2, indices.shape).permute(2, 0, 1, 3, 4, 5)
+        return views.flatten(0, 1)

@@ -1,0 +1,187 @@
+"""Read chosen frames of a video file: decord first, PyAV behind it.
+
+decord seeks and converts only what is asked for, but it trusts the index of a file too much: where
+the container's frame count and its own differ, or where a DivX "packed bitstream" puts two key
+packets in a row (all of HMDB51), it returns neighbours of the frame asked for. PyAV decodes from
+the start and is right on both, so such files go to it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+DECODERS = ("auto", "decord", "pyav")
+
+# Files end up to a few packets before or after what their header says, all of them playable.
+_TAIL_FRAMES = 3
+_TAIL_SHARE = 0.05
+
+
+class FrameReader(Protocol):
+    """The frames of one open file."""
+
+    num_frames: int
+    fps: float
+
+    def get_frames(self, indices: Sequence[int]) -> Tensor:
+        """Decode frames `indices`, in that order, repeats allowed: uint8 T C H W."""
+        ...
+
+
+def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
+    """Open a video file for reading single frames.
+
+    Args:
+        path: the file.
+        decoder: "auto" (decord where it is installed and can be trusted with this file, else
+            PyAV), "decord" or "pyav".
+
+    Returns:
+        A reader with `num_frames`, `fps` and `get_frames(indices)`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is empty, corrupt, truncated or holds no video; or the decoder is
+            unknown, not installed, or cannot be trusted with this file.
+    """
+    if decoder not in DECODERS:
+        raise ValueError(f"data.decoder={decoder!r}: choose one of {', '.join(DECODERS)}")
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such video file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty (0 bytes)")
+    declared, fps = _read_header(path)
+    if decoder != "pyav" and importlib.util.find_spec("decord") is not None:
+        reader = _open_decord(path, declared, fps)
+        if reader is not None:
+            return reader
+        if decoder == "decord":
+            raise ValueError(
+                f"{path}: decord cannot read single frames of it; set data.decoder=auto or pyav"
+            )
+    elif decoder == "decord":
+        raise ValueError("data.decoder='decord': not installed; `pip install decord2`, or use pyav")
+    return _PyAVReader(path, declared, fps)
+
+
+def _read_header(path: Path) -> tuple[int, float]:
+    """Frames that the container declares (0: it does not say) and frames per second."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path}: no video stream in the file (audio only?)")
+            stream = container.streams.video[0]
+            if not stream.codec_context.width or stream.codec_context.pix_fmt is None:
+                raise ValueError(f"{path}: no frame can be decoded: empty or corrupt video stream")
+            return stream.frames, float(stream.average_rate or stream.guessed_rate or 0)
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{path}: not a readable video file ({error.strerror})") from error
+
+
+def _open_decord(path: Path, declared: int, fps: float) -> _DecordReader | None:
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        # One thread: the loader's workers are the parallel part, and small files gain nothing.
+        video = decord.VideoReader(str(path), num_threads=1)
+    except (decord.DECORDError, RuntimeError):
+        return None
+    keys = np.asarray(video.get_key_indices())
+    packed = len(keys) < len(video) and bool((np.diff(keys) == 1).any())
+    if packed or (declared and len(video) != declared):
+        return None
+    return _DecordReader(path, video, fps)
+
+
+class _DecordReader:
+    def __init__(self, path: Path, video, fps: float) -> None:
+        self.path, self.video, self.fps = path, video, fps
+        self.num_frames = len(video)
+
+    def get_frames(self, indices: Sequence[int]) -> Tensor:
+        import decord
+
+        wanted, back = _unique(indices, self.num_frames)
+        try:
+            batch = self.video.get_batch(wanted)
+        except (decord.DECORDError, RuntimeError, IndexError):
+            # PyAV gives the frames that can be decoded, or the reason why there are none.
+            return _PyAVReader(self.path, self.num_frames, self.fps).get_frames(indices)
+        frames = torch.from_dlpack(batch.to_dlpack())
+        return _pick(frames, back)
+
+
+class _PyAVReader:
+    def __init__(self, path: Path, declared: int, fps: float) -> None:
+        self.path, self.fps = path, fps
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            packets = container.demux(stream)
+            self.num_frames = sum(1 for p in packets if p.size and not p.is_discard)
+        if self.num_frames == 0:
+            raise ValueError(f"{path}: no frame can be decoded: the video stream is empty")
+        if declared - self.num_frames > _tail(declared):
+            raise ValueError(
+                f"{path}: truncated: its header declares {declared} frames, "
+                f"the file holds {self.num_frames}"
+            )
+
+    def get_frames(self, indices: Sequence[int]) -> Tensor:
+        wanted, back = _unique(indices, self.num_frames)
+        frames: list[np.ndarray] = []
+        last, decoded = None, 0
+        try:
+            with av.open(str(self.path)) as container:
+                stream = container.streams.video[0]
+                stream.codec_context.thread_count = 1
+                for last in container.decode(stream):
+                    if decoded == wanted[len(frames)]:
+                        frames.append(_to_rgb(last))
+                    decoded += 1
+                    if len(frames) == len(wanted):
+                        break
+        except av.error.FFmpegError as error:
+            raise ValueError(
+                f"{self.path}: corrupt: decoding stops after {decoded} of {self.num_frames} "
+                f"frames ({error.strerror})"
+            ) from error
+        missing = len(wanted) - len(frames)
+        if missing:
+            if last is None or self.num_frames - decoded > _tail(self.num_frames):
+                raise ValueError(
+                    f"{self.path}: corrupt: only {decoded} of {self.num_frames} frames decode"
+                )
+            frames += [_to_rgb(last)] * missing
+        return _pick(torch.from_numpy(np.stack(frames)), back)
+
+
+def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
+    return frame.to_ndarray(format="rgb24", threads=1)
+
+
+def _tail(num_frames: int) -> float:
+    return max(_TAIL_FRAMES, _TAIL_SHARE * num_frames)
+
+
+def _unique(indices: Sequence[int], num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    wanted, back = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+    if wanted.size == 0 or wanted[0] < 0 or wanted[-1] >= num_frames:
+        raise IndexError(f"frame indices {list(indices)} outside 0..{num_frames - 1}")
+    return wanted, back
+
+
+def _pick(frames: Tensor, back: np.ndarray) -> Tensor:
+    """frames: T H W C of the distinct indices -> T C H W in the order asked for."""
+    if not np.array_equal(back, np.arange(len(frames))):
+        frames = frames[torch.from_numpy(back)]
+    return frames.permute(0, 3, 1, 2)

@@ -1,0 +1,126 @@
+"""Which frames make a clip: for training one clip at random, for testing K spread clips.
+
+Index tables: T frame numbers a clip. With N frames in the video and a clip that spans S of them:
+
+- random: T frames `stride` apart (S = (T - 1) * stride + 1). Training draws the start from
+  0..N - S; K test clips have evenly spaced starts, one clip is the middle one. The protocol of
+  C3D (Tran et al. 2015) and of torchvision's video references.
+- uniform: the whole video in T equal segments, a frame from each (TSN, Wang et al. 2016).
+  Training draws within the segments; test clip k takes the point (k + 1/2) / K of each.
+- dense: T frames evenly spread over a window of 64 (TSM's dense sampling, Lin et al. 2019),
+  or over the whole video where it is shorter; the window is placed like random's clip.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SAMPLINGS = ("random", "uniform", "dense")
+SHORT_CLIPS = ("error", "loop", "last")
+DENSE_WINDOW = 64
+
+
+class ClipSampler:
+    """Frame numbers of clips.
+
+    Args:
+        frames: T, frames a clip.
+        stride: distance of neighbouring frames; for sampling="random" only, the others derive it.
+        sampling: "random", "uniform" or "dense".
+        short_clips: a video with fewer frames than a clip spans is an error ("error"), starts
+            again ("loop"), or stands still at its last frame ("last").
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        stride: int = 1,
+        sampling: str = "random",
+        short_clips: str = "error",
+    ) -> None:
+        if frames < 1:
+            raise ValueError(f"data.frames={frames}: a clip has at least 1 frame")
+        if stride < 1:
+            raise ValueError(f"data.stride={stride}: at least 1")
+        if sampling not in SAMPLINGS:
+            raise ValueError(f"data.sampling={sampling!r}: choose one of {', '.join(SAMPLINGS)}")
+        if short_clips not in SHORT_CLIPS:
+            raise ValueError(
+                f"data.short_clips={short_clips!r}: choose one of {', '.join(SHORT_CLIPS)}"
+            )
+        if stride > 1 and sampling != "random":
+            raise ValueError(
+                f"data.stride={stride}: sampling={sampling!r} spaces its frames itself; "
+                "leave data.stride at 1 or set data.sampling=random"
+            )
+        self.frames, self.stride = frames, stride
+        self.sampling, self.short_clips = sampling, short_clips
+
+    @property
+    def span(self) -> int:
+        """Frames of video that a clip needs."""
+        return (self.frames - 1) * self.stride + 1
+
+    def train(self, num_frames: int) -> Tensor:
+        """One random clip, drawn from torch's CPU generator: int64 (T,).
+
+        Raises:
+            ValueError: the video is too short and `short_clips` is "error".
+        """
+        length = self._length(num_frames)
+        if self.sampling == "uniform":
+            indices = self._segments(length, torch.rand(self.frames))
+        else:
+            offsets = self._offsets(length)
+            start = torch.randint(length - int(offsets[-1]), ())
+            indices = start + offsets
+        return self._within(indices, num_frames)
+
+    def test(self, num_frames: int, clips: int = 1) -> Tensor:
+        """K clips spread over the video, the same at each call: int64 (K, T).
+
+        Raises:
+            ValueError: the video is too short and `short_clips` is "error".
+        """
+        length = self._length(num_frames)
+        if self.sampling == "uniform":
+            points = (torch.arange(clips) + 0.5) / clips
+            indices = self._segments(length, points[:, None].expand(clips, self.frames))
+        else:
+            offsets = self._offsets(length)
+            room = length - 1 - int(offsets[-1])
+            if clips == 1:
+                starts = torch.tensor([room // 2])
+            else:
+                starts = torch.arange(clips) * room // (clips - 1)
+            indices = starts[:, None] + offsets
+        return self._within(indices, num_frames)
+
+    def _segments(self, length: int, points: Tensor) -> Tensor:
+        """Frame at share `points` of each of T equal segments; float64 keeps the floor exact."""
+        position = (torch.arange(self.frames) + points.double()) * (length / self.frames)
+        return position.long().clamp(max=length - 1)
+
+    def _offsets(self, length: int) -> Tensor:
+        step = self.stride
+        if self.sampling == "dense":
+            step = min(DENSE_WINDOW, length) // self.frames or 1
+        return torch.arange(self.frames) * step
+
+    def _length(self, num_frames: int) -> int:
+        """Frames to sample from: the video's, or those it is made to last."""
+        if num_frames < self.span and self.short_clips == "error":
+            raise ValueError(
+                f"{num_frames} frames, but data.frames={self.frames} at data.stride={self.stride} "
+                f"needs {self.span}; ask for fewer, or set data.short_clips to loop or last"
+            )
+        return max(num_frames, self.span)
+
+    def _within(self, indices: Tensor, num_frames: int) -> Tensor:
+        if self.short_clips == "loop":
+            return indices % num_frames
+        return indices.clamp(max=num_frames - 1)

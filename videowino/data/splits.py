@@ -1,0 +1,182 @@
+"""Split lists and class lists: what both benchmarks and a folder of one's own share."""
+
+from __future__ import annotations
+
+import random
+import re
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+VIDEO_SUFFIXES = frozenset(
+    {".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
+)
+_GROUP = re.compile(r"_(g\d+)_c\d+$", re.IGNORECASE)
+_NAMED = 3  # absent clips that a message names
+
+
+@dataclass(frozen=True)
+class Video:
+    """One labelled file; `group` is what it was cut from and may not cross a split."""
+
+    path: Path
+    label: int
+    group: str
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a list without line ends, surrounding blanks and empty lines."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_class_index(path: Path) -> list[str]:
+    """Class names of a `classInd.txt` (`1 ApplyEyeMakeup`), in the order of their numbers.
+
+    Raises:
+        ValueError: a line is not a number and a name, or the numbers are not 1..n.
+    """
+    names: dict[int, str] = {}
+    for line in read_lines(path):
+        number, _, name = line.partition(" ")
+        if not number.isdigit() or not name.strip() or int(number) in names:
+            raise ValueError(f"{path}: cannot read the line {line!r}; expected e.g. '1 Archery'")
+        names[int(number)] = name.strip()
+    if not names or sorted(names) != list(range(1, len(names) + 1)):
+        raise ValueError(f"{path}: classes must be numbered 1..n without gaps")
+    return [names[number] for number in sorted(names)]
+
+
+def listed_videos(path: Path, folder: Path, class_names: Sequence[str]) -> list[Video]:
+    """The videos below `folder` that a trainlist or testlist in UCF101's form names.
+
+    A label is the place of the clip's folder in `class_names`; a number at the end of a line
+    (train lists have one, from 1) must agree with it.
+
+    Raises:
+        ValueError: a line has no class folder, an unknown one, or a number that disagrees.
+    """
+    labels = {name: label for label, name in enumerate(class_names)}
+    videos = []
+    for line in read_lines(path):
+        name, number = re.fullmatch(r"(.*?)(?:\s+(\d+))?", line).groups()  # type: ignore[union-attr]
+        class_name = name.rpartition("/")[0]
+        if class_name not in labels:
+            raise ValueError(f"{path}: {line!r} is in no folder of a known class")
+        label = labels[class_name]
+        if number is not None and int(number) != label + 1:
+            raise ValueError(
+                f"{path}: {line!r} has class number {number}, "
+                f"the class list gives {class_name} the number {label + 1}"
+            )
+        videos.append(Video(folder / name, label, group_of(folder / name)))
+    return videos
+
+
+def group_of(path: Path) -> str:
+    """Group of a file named `..._gNN_cMM.ext`; any other name is a group of its own.
+
+    The number alone is the group, whatever the class: that is safe both where groups are counted
+    anew in each class and where a number means one source (a speaker, a camera) in all of them.
+    """
+    match = _GROUP.search(path.stem)
+    return match[1].lower() if match else f"{path.parent.name}/{path.name}"
+
+
+def class_folders(videos: Path) -> dict[str, list[Path]]:
+    """Class folders below `videos` with their video files, both sorted by name.
+
+    Raises:
+        ValueError: a class folder holds no video file.
+    """
+    found = {}
+    for folder in sorted(p for p in videos.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+        if not files:
+            raise ValueError(f"{folder}: the class folder holds no video file; fill or remove it")
+        found[folder.name] = files
+    return found
+
+
+def keep_present(videos: Sequence[Video], root: str, missing: str = "warn") -> list[Video]:
+    """The videos that are on disk; absent ones are counted, and a few named, in one warning.
+
+    Args:
+        videos: clips as listed.
+        root: the data set's folder, for the message.
+        missing: "warn" or "error".
+
+    Raises:
+        ValueError: nothing is listed, or nothing of it is on disk.
+        FileNotFoundError: something is absent and `missing` is "error".
+    """
+    if not videos:
+        raise ValueError(f"data.root={root!r}: its split lists are empty")
+    present: list[Video] = []
+    absent: list[Video] = []
+    for video in videos:
+        (present if video.path.is_file() else absent).append(video)
+    if not absent:
+        return present
+    names = ", ".join(video.path.name for video in absent[:_NAMED])
+    names += f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    if not present:
+        folder = absent[0].path.parent.parent
+        raise ValueError(
+            f"data.root={root!r}: none of the {len(absent)} clips that the split lists name is in "
+            f"{folder}: {names}"
+        )
+    message = f"data.root={root!r}: {len(absent)} of {len(videos)} listed clips are not on disk"
+    if missing == "error":
+        raise FileNotFoundError(f"{message}: {names}; data.missing=warn leaves them out")
+    warnings.warn(f"{message} and are left out: {names}", stacklevel=2)
+    return present
+
+
+def carve(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:
+    """Split whole groups off, about `fraction` of each class: (the rest, the part split off).
+
+    Groups are taken in an order drawn from `seed` whenever that brings the classes' counts closer
+    to their share; every class keeps at least one clip in the rest.
+
+    Raises:
+        ValueError: no group can be taken.
+    """
+    groups: dict[str, Counter[int]] = defaultdict(Counter)
+    for video in videos:
+        groups[video.group][video.label] += 1
+    left: Counter[int] = Counter(video.label for video in videos)
+    due = {label: fraction * count for label, count in left.items()}
+    order = sorted(groups)
+    random.Random(seed).shuffle(order)
+    taken = set()
+    for group in order:
+        counts = groups[group]
+        change = sum((due[label] - n) ** 2 - due[label] ** 2 for label, n in counts.items())
+        if change < 0 and all(left[label] > n for label, n in counts.items()):
+            taken.add(group)
+            for label, n in counts.items():
+                due[label] -= n
+                left[label] -= n
+    if not taken:
+        raise ValueError(
+            f"data.val_fraction={fraction}: no group of clips can be split off without taking "
+            f"more than that or all clips of a class ({len(groups)} groups, {len(videos)} clips)"
+        )
+    rest = [video for video in videos if video.group not in taken]
+    return rest, [video for video in videos if video.group in taken]
+
+
+def limit(videos: Iterable[Video], per_class: int | None) -> list[Video]:
+    """The first `per_class` videos of each class; all of them for None."""
+    if per_class is None:
+        return list(videos)
+    seen: Counter[int] = Counter()
+    kept = []
+    for video in videos:
+        seen[video.label] += 1
+        if seen[video.label] <= per_class:
+            kept.append(video)
+    return kept
