@@ -91,19 +91,21 @@ def prune(
     *,
     score: str = "held",
     budget: str = "uniform",
+    compensate: bool = True,
     example: Any = None,
 ) -> ConversionReport:
     """Set hard column masks on all Winograd layers of a model, in place.
 
-    Masks are chosen anew: a column pruned earlier and kept now comes back with the weight that
-    it has.
+    The masks are chosen anew, whatever was pruned before.
 
     Args:
         model: A model with Winograd layers.
         sparsity: Fraction of columns to prune, 0 up to below 1.
         score: "held" takes the scores that the layers accumulated while training, or magnitude
-            where there are none; "magnitude" ignores what they hold.
+            where there are none; "magnitude" and "reconstruction" look at the weights.
         budget: "uniform" or "global", see `select_columns`.
+        compensate: Let the kept columns make up for the pruned ones, which costs nothing and
+            keeps most of the output (see `videowino.winograd.compensation`).
         example: A clip to count multiplications for.
 
     Raises:
@@ -113,21 +115,15 @@ def prune(
     layers = winograd_layers(model)
     if not layers:
         raise ValueError("model has no WinogradConv3d; call videowino.convert(model) first")
-    if score not in ("held", "magnitude"):
-        raise ValueError(f"score={score!r} is unknown; choose 'held' or 'magnitude'")
-    if score == "held":
-        holds = {int(layer.score_steps) > 0 for layer in layers.values()}
-        if budget == "global" and len(holds) > 1:
+    if score == "held" and budget == "global":
+        if len({int(layer.score_steps) > 0 for layer in layers.values()}) > 1:
             raise ValueError(
                 "score='held' with budget='global' compares held scores with magnitudes: some "
                 "layers hold none; use score='magnitude' or budget='uniform'"
             )
-    scores = {
-        name: layer.scores() if score == "held" else layer.magnitude()
-        for name, layer in layers.items()
-    }
+    scores = {name: layer.scores(score) for name, layer in layers.items()}
     for name, mask in select_columns(scores, sparsity, budget).items():
-        layers[name].set_column_mask(mask)
+        layers[name].set_column_mask(mask, compensate)
     return report(model, example, title=f"Pruned {sparsity:.1%} of the columns")
 
 

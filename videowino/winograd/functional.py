@@ -6,6 +6,7 @@ arguments, as conv3d does: input and parameters, never a transformed tile.
 
 from collections.abc import Sequence
 from functools import cache
+from math import prod
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ def winograd_conv3d(
     out_channels: int,
     tile: Tile,
     spatial: Tensor | None = None,
+    transform: Tensor | None = None,
     winograd: Tensor | None = None,
     left: Tensor | None = None,
     right: Tensor | None = None,
@@ -42,6 +44,7 @@ def winograd_conv3d(
         out_channels: C_out.
         tile: Outputs per tile, taps and points.
         spatial: (C_out, C_in, r_d, r_h, r_w), an ordinary filter.
+        transform: (P', taps), used in place of K's kept rows, not differentiated.
         winograd: (C_out, C_in, P).
         left: (C_out * C_in, s).
         right: (s, P).
@@ -58,13 +61,16 @@ def winograd_conv3d(
     """
     if x.dim() != 5:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected N C D H W")
-    _check_parts(x.shape[1], out_channels, tile, spatial, winograd, left, right, gate, bias)
+    kept = tile.positions if columns is None else len(columns)
+    _check_parts(
+        x.shape[1], out_channels, tile, kept, spatial, transform, winograd, left, right, gate, bias
+    )
     pads = normalize_padding(padding, tile.taps)
     reference.output_size(x, tile, pads)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
     return torch.ops.videowino.winograd_conv3d(
-        x, spatial, winograd, left, right, gate, columns, bias,
+        x, spatial, transform, winograd, left, right, gate, columns, bias,
         out_channels, list(tile.m), list(tile.taps), tile.points, list(pads),
     )  # fmt: skip
 
@@ -91,7 +97,9 @@ def _check_parts(
     in_channels: int,
     out_channels: int,
     tile: Tile,
+    kept: int,
     spatial: Tensor | None,
+    transform: Tensor | None,
     winograd: Tensor | None,
     left: Tensor | None,
     right: Tensor | None,
@@ -105,6 +113,7 @@ def _check_parts(
     rank = right.shape[0] if right is not None else 0
     expected = {
         "spatial": (spatial, (out_channels, in_channels, *tile.taps)),
+        "transform": (transform, (kept, prod(tile.taps))),
         "winograd": (winograd, (out_channels, in_channels, tile.positions)),
         "left": (left, (out_channels * in_channels, rank)),
         "right": (right, (rank, tile.positions)),
@@ -120,6 +129,7 @@ def _check_parts(
 def _winograd_conv3d(
     x: Tensor,
     spatial: Tensor | None,
+    transform: Tensor | None,
     winograd: Tensor | None,
     left: Tensor | None,
     right: Tensor | None,
@@ -132,7 +142,9 @@ def _winograd_conv3d(
     points: str,
     padding: Sequence[int],
 ) -> Tensor:
-    weights = Weights((out_channels, x.shape[1]), spatial, winograd, left, right, gate, columns)
+    weights = Weights(
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+    )
     return reference.forward(x, weights, bias, _tile(m, taps, points), tuple(padding))
 
 
@@ -141,6 +153,7 @@ def _winograd_conv3d_backward(
     grad: Tensor,
     x: Tensor,
     spatial: Tensor | None,
+    transform: Tensor | None,
     winograd: Tensor | None,
     left: Tensor | None,
     right: Tensor | None,
@@ -155,7 +168,9 @@ def _winograd_conv3d_backward(
     need: Sequence[bool],
 ) -> list[Tensor]:
     """The gradients asked for by `need` (in the order of _PARTS), without gaps."""
-    weights = Weights((out_channels, x.shape[1]), spatial, winograd, left, right, gate, columns)
+    weights = Weights(
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+    )
     names = [name for name, wanted in zip(_PARTS, need, strict=True) if wanted]
     gradients = reference.backward(
         grad, x, weights, _tile(m, taps, points), tuple(padding), frozenset(names)
@@ -169,14 +184,17 @@ def _winograd_conv3d_backward(
 
 
 @_winograd_conv3d.register_fake
-def _(x, spatial, winograd, left, right, gate, columns, bias, out_channels, m, taps, points, pad):
+def _(
+    x, spatial, transform, winograd, left, right, gate, columns, bias,
+    out_channels, m, taps, points, pad,
+):  # fmt: skip
     size = reference.output_size(x, _tile(m, taps, points), tuple(pad))
     return x.new_empty((x.shape[0], out_channels, *size))
 
 
 @_winograd_conv3d_backward.register_fake
 def _(
-    grad, x, spatial, winograd, left, right, gate, columns, bias,
+    grad, x, spatial, transform, winograd, left, right, gate, columns, bias,
     out_channels, m, taps, points, padding, need,
 ):  # fmt: skip
     parts = (x, spatial, winograd, left, right, gate, bias)
@@ -187,19 +205,26 @@ def _(
     ]
 
 
+# Positions of _PARTS among the operator's tensor arguments; transform and columns have no gradient.
+_DIFFERENTIABLE = (0, 1, 3, 4, 5, 6, 8)
+_TENSORS = 9
+
+
 def _setup_context(ctx, inputs, output) -> None:
-    tensors, ctx.settings = inputs[:8], inputs[8:]
+    tensors, ctx.settings = inputs[:_TENSORS], inputs[_TENSORS:]
     ctx.save_for_backward(*tensors)
 
 
 def _autograd_backward(ctx, grad):
-    wanted = ctx.needs_input_grad[:6] + (False,) + ctx.needs_input_grad[7:8]
-    need = [*wanted[:6], wanted[7]]
-    found = iter(
-        torch.ops.videowino.winograd_conv3d_backward(grad, *ctx.saved_tensors, *ctx.settings, need)
+    need = [ctx.needs_input_grad[index] for index in _DIFFERENTIABLE]
+    found = torch.ops.videowino.winograd_conv3d_backward(
+        grad, *ctx.saved_tensors, *ctx.settings, need
     )
-    tensors = [next(found) if want else None for want in wanted]
-    return (*tensors, *(None,) * len(ctx.settings))
+    gradients: list[Tensor | None] = [None] * (_TENSORS + len(ctx.settings))
+    wanted = [index for index, want in zip(_DIFFERENTIABLE, need, strict=True) if want]
+    for index, gradient in zip(wanted, found, strict=True):
+        gradients[index] = gradient
+    return tuple(gradients)
 
 
 _winograd_conv3d.register_autograd(_autograd_backward, setup_context=_setup_context)

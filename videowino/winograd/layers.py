@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from videowino.winograd.compensation import refit
 from videowino.winograd.functional import normalize_padding, winograd_conv3d
 from videowino.winograd.parameterization import (
     check_parameterization,
@@ -21,6 +22,7 @@ from videowino.winograd.parameterization import (
 from videowino.winograd.reference import Weights
 from videowino.winograd.scores import ColumnScores
 from videowino.winograd.tile import TAPS, fit_tile
+from videowino.winograd.transforms import filter_matrix
 
 
 class WinogradConv3d(ColumnScores):
@@ -48,6 +50,7 @@ class WinogradConv3d(ColumnScores):
     Attributes:
         gate: (P,) parameter, ones. Its gradient is each column's first-order importance.
         column_mask: (P,) bool buffer; False columns are pruned and cost nothing.
+        compensated: bool buffer; whether the kept columns make up for the pruned ones.
         fit_error: |U - left right| / |U| at the start of `factored`, else 0.
 
     Raises:
@@ -58,9 +61,10 @@ class WinogradConv3d(ColumnScores):
     weight: Tensor | None
     left: nn.Parameter | None
     bias: nn.Parameter | None
-    column_mask: Tensor
-    kept_columns: Tensor | None
+    compensated: Tensor
     column_scale: Tensor | None
+    kept_columns: Tensor | None
+    filter_transform: Tensor | None
 
     def __init__(
         self,
@@ -142,8 +146,9 @@ class WinogradConv3d(ColumnScores):
         self.register_buffer(
             "column_mask", torch.ones(self.columns, dtype=torch.bool, device=conv.weight.device)
         )
-        self.register_buffer("kept_columns", None, persistent=False)
+        self.register_buffer("compensated", torch.zeros_like(self.column_mask[0]))
         self._create_scores(conv.weight.device)
+        self._derive_from_mask()
 
     def _create_weight(self, weight: Tensor) -> None:
         for name in ("left", "right"):
@@ -188,11 +193,15 @@ class WinogradConv3d(ColumnScores):
         """The fraction of columns pruned."""
         return 1 - self.columns_kept / self.columns
 
-    def set_column_mask(self, mask: Tensor) -> None:
-        """Prune the columns where mask is False; earlier masks are replaced.
+    @torch.no_grad()
+    def set_column_mask(self, mask: Tensor, compensate: bool = True) -> None:
+        """Prune the columns where mask is False; the earlier mask is replaced.
 
         Args:
             mask: (P,) bool.
+            compensate: Refit the kept columns so that the output changes least (see
+                `videowino.winograd.compensation`). Else they stay as they are, and columns that
+                come back have the weight they left with.
 
         Raises:
             ValueError: Wrong shape or type, or no column kept.
@@ -204,16 +213,44 @@ class WinogradConv3d(ColumnScores):
             )
         if not mask.any():
             raise ValueError("mask prunes every column; keep at least one")
+        if compensate:
+            self._refit(self.kept_columns, _indices(mask))
         self.column_mask.copy_(mask)
-        self._index_columns()
+        self.compensated.fill_(compensate)
+        self._derive_from_mask()
 
-    def _index_columns(self) -> None:
-        mask = self.column_mask
-        self.kept_columns = None if bool(mask.all()) else mask.nonzero().flatten()
+    def _refit(self, before: Tensor | None, after: Tensor | None) -> None:
+        """Map what is trained over columns; the filter transform follows from the mask."""
+        trained = self.weight if self.parameterization == "vanilla" else self.right
+        if trained is None:
+            return
+        old = slice(None) if before is None else before
+        new = slice(None) if after is None else after
+        scale = torch.ones(self.columns) if self.column_scale is None else self.column_scale
+        scale = scale.to(trained.device, torch.float64)
+        weight = (trained.double() * scale)[..., old]
+        fitted = torch.zeros_like(trained, dtype=torch.float64)
+        fitted[..., new] = weight @ refit(self.tile, before, after).to(weight.device)
+        trained.copy_(fitted / scale)
+
+    def _derive_from_mask(self) -> None:
+        """Set what follows from the mask and is not stored: indices and filter transform."""
+        # No buffers: they come and go, and weight averaging pairs buffers by their order.
+        self.kept_columns = None if self.column_mask.is_meta else _indices(self.column_mask)
+        self.filter_transform = None
+        if self.kept_columns is not None and bool(self.compensated):
+            k = filter_matrix(self.tile, torch.float64, torch.device("cpu"))
+            fitted = refit(self.tile, None, self.kept_columns).T @ k
+            self.filter_transform = fitted.to(self.gate)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._index_columns()
+        self._derive_from_mask()
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "WinogradConv3d":
+        super()._apply(*args, **kwargs)
+        self._derive_from_mask()
+        return self
 
     def _parts(self) -> dict[str, Tensor | None]:
         """The operands of `winograd_conv3d` that make up U."""
@@ -223,6 +260,7 @@ class WinogradConv3d(ColumnScores):
         vanilla = self.parameterization == "vanilla"
         return {
             "spatial": None if vanilla else self.weight,
+            "transform": None if vanilla else self.filter_transform,
             "winograd": self.weight if vanilla else None,
             "left": self.left,
             "right": self.right,
@@ -237,7 +275,9 @@ class WinogradConv3d(ColumnScores):
         Args:
             masked: False gives pruned columns the weight they would come back with.
         """
-        parts = self._parts() if masked else self._parts() | {"columns": None}
+        parts = self._parts()
+        if not masked:
+            parts |= {"columns": None, "transform": None}
         weights = Weights((self.out_channels, self.in_channels), **parts)
         kept = weights.packed(self.tile).permute(1, 2, 0)
         return weights.spread(kept, 2, self.columns).contiguous()
@@ -288,6 +328,10 @@ def ineligible_reason(conv: nn.Conv3d) -> str | None:
     if any(taps not in TAPS for taps in conv.kernel_size):
         return f"kernel {_times(conv.kernel_size)}, taps other than {', '.join(map(str, TAPS))}"
     return None
+
+
+def _indices(mask: Tensor) -> Tensor | None:
+    return None if bool(mask.all()) else mask.nonzero().flatten()
 
 
 def _times(values: Sequence[int]) -> str:

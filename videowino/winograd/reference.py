@@ -36,6 +36,7 @@ class Weights:
 
     Attributes:
         spatial: (C_out, C_in, r_d, r_h, r_w), transformed on the fly.
+        transform: (P', taps), the filter transform of the kept columns in place of K's rows.
         winograd: (C_out, C_in, P).
         left: (C_out * C_in, s), together with right.
         right: (s, P).
@@ -45,6 +46,7 @@ class Weights:
 
     channels: tuple[int, int]
     spatial: Tensor | None = None
+    transform: Tensor | None = None
     winograd: Tensor | None = None
     left: Tensor | None = None
     right: Tensor | None = None
@@ -55,7 +57,7 @@ class Weights:
         """The same with every floating part in `dtype`."""
         parts = {
             name: value.to(dtype)
-            for name in ("spatial", "winograd", "left", "right", "gate")
+            for name in ("spatial", "transform", "winograd", "left", "right", "gate")
             if (value := getattr(self, name)) is not None
         }
         return replace(self, **parts)
@@ -72,12 +74,18 @@ class Weights:
         shape[dim] = positions
         return kept.new_zeros(shape).index_copy_(dim, self.columns, kept)
 
+    def filter_rows(self, tile: Tile) -> Tensor:
+        """K, or what stands for it, over the kept columns, (P', taps)."""
+        assert self.spatial is not None
+        if self.transform is not None:
+            return self.transform
+        return self.pick(filter_matrix(tile, self.spatial.dtype, self.spatial.device), 0)
+
     def ungated(self, tile: Tile) -> Tensor:
         """The sum of the parts over the kept columns, (P', C_out * C_in)."""
         total: Tensor | None = None
         if self.spatial is not None:
-            k = filter_matrix(tile, self.spatial.dtype, self.spatial.device)
-            total = self.pick(k, 0) @ self.spatial.flatten(2).flatten(0, 1).T
+            total = self.filter_rows(tile) @ self.spatial.flatten(2).flatten(0, 1).T
         if self.winograd is not None:
             part = self.pick(self.winograd.flatten(0, 1), 1).T
             total = part if total is None else total + part
@@ -199,8 +207,7 @@ def _weight_gradients(
         du = du * weights.pick(weights.gate, 0)[:, None]
     if "spatial" in need:
         assert weights.spatial is not None
-        k = weights.pick(filter_matrix(tile, du.dtype, du.device), 0)
-        parts["spatial"] = (du.T @ k).reshape(weights.spatial.shape)
+        parts["spatial"] = (du.T @ weights.filter_rows(tile)).reshape(weights.spatial.shape)
     if "winograd" in need:
         assert weights.winograd is not None
         full = weights.spread(du.T, 1, tile.positions)

@@ -3,6 +3,8 @@
 * ``magnitude``: the norm of the column's weights times the transforms' gain (`column_gain`): the
   column's share of the output for white input. Divided by the layer's total, so that layers
   compare. Computed from the weights, never accumulated.
+* ``reconstruction``: the output error, for smooth input, that is left when the column has gone
+  and the others have made up for it (`compensation.elimination_scores`). Also from the weights.
 * ``taylor``: a gate m_p on column p has gradient <U_p, dLoss/dU_p>, the first-order change of
   the loss when the column goes (Molchanov et al., "Importance Estimation for Neural Network
   Pruning", CVPR 2019). Its square is averaged over steps.
@@ -15,10 +17,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from videowino.winograd.compensation import elimination_scores
 from videowino.winograd.tile import Tile
 from videowino.winograd.transforms import column_gain
 
-Score = Literal["magnitude", "taylor", "factor"]
+Score = Literal["magnitude", "reconstruction", "taylor", "factor"]
+# Those made of weights, and those of gradients, which need training steps.
+WEIGHT_SCORES = ("magnitude", "reconstruction")
 
 
 class ColumnScores(nn.Module):
@@ -56,7 +61,7 @@ class ColumnScores(nn.Module):
         gradient; they keep the score that they were pruned with.
 
         Args:
-            kind: "taylor" or "factor"; "magnitude" needs nothing and does nothing.
+            kind: "taylor" or "factor"; the scores of the weights need nothing and do nothing.
             momentum: Share of the old mean that is kept.
 
         Raises:
@@ -67,7 +72,7 @@ class ColumnScores(nn.Module):
         check_score(kind)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum={momentum} is out of range; choose from 0 up to below 1")
-        if kind == "magnitude":
+        if kind in WEIGHT_SCORES:
             return
         importance = self._taylor() if kind == "taylor" else self._factor_taylor()
         squared = importance.float().square()
@@ -84,13 +89,27 @@ class ColumnScores(nn.Module):
         self.score_steps.zero_()
         self.score_decay.fill_(1)
 
-    def scores(self) -> Tensor:
-        """(P,) importance: the accumulated score, or magnitude where there is none.
+    def scores(self, kind: str = "held") -> Tensor:
+        """(P,) importance of each column, in the terms of the module's header.
 
-        Pruned columns have one too; to prune further and never bring one back, mask it.
+        Args:
+            kind: A score, or "held": the accumulated one, and magnitude where there is none.
+
+        Raises:
+            ValueError: Unknown kind, or a score of gradients of which none was accumulated.
         """
-        if int(self.score_steps) == 0:
+        if kind == "held":
+            kind = "taylor" if int(self.score_steps) else "magnitude"
+        check_score(kind)
+        if kind == "magnitude":
             return self.magnitude()
+        if kind == "reconstruction":
+            return self.reconstruction()
+        if int(self.score_steps) == 0:
+            raise ValueError(
+                f"score={kind!r} needs gradients, and this layer has accumulated none; train "
+                "with it, or use 'magnitude' or 'reconstruction'"
+            )
         return (self.column_score / (1 - self.score_decay)).sqrt()
 
     @torch.no_grad()
@@ -100,6 +119,13 @@ class ColumnScores(nn.Module):
         weighted = norms * column_gain(self.tile).to(norms.device)
         total = weighted.norm()
         return (weighted / total if total > 0 else weighted).float()
+
+    @torch.no_grad()
+    def reconstruction(self) -> Tensor:
+        """(P,) share of the output's energy lost in greedy removal, as its square root."""
+        u = self.winograd_weight(masked=False).double().flatten(0, 1)
+        scores = elimination_scores(self.tile, u.T @ u)
+        return scores.float().to(self.column_score.device)
 
     def _taylor(self) -> Tensor:
         if self.gate.grad is None:

@@ -123,6 +123,5 @@ def _overlap_add(x: Tensor, axis: int, step: int) -> Tensor:
     out = x.new_zeros(shape)
     for sample in range(alpha):
         stop = sample + (tiles - 1) * step + 1
-        window = [slice(None)] * (-axis - 1)
-        out[(..., slice(sample, stop, step), *window)] += x[sample]
+        out.transpose(axis, -1)[..., sample:stop:step] += x[sample].transpose(axis, -1)
     return out
