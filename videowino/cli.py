@@ -89,7 +89,9 @@ def explain(text: str, options: Iterable[str] = ()) -> str:
     )
     if refused:
         class_path, name = refused.groups()
-        known = [f"{place}.{known}" for known in _parameters(class_path)]
+        module, _, cls = class_path.rpartition(".")
+        takes = parameters(getattr(importlib.import_module(module), cls))
+        known = [f"{place}.{known}" for known in takes]
         unknown = f"{place}.{name.removeprefix('init_args.')}"
         return f"unknown option {unknown!r} of {class_path}{suggestion(unknown, known)}"
     problem = re.search(r"Problem with given class_path '([^']+)':\s*\n\s+(.+(?:\n {8,}.+)*)", text)
@@ -110,7 +112,7 @@ def option_names(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _raised_in_worker(text: str) -> str:
-    """The message inside `Caught X in DataLoader worker process N`: after the traceback's frames."""
+    """The message in `Caught X in DataLoader worker process N`: what follows the traceback."""
     kind = (_find(r"Caught (\w+) in", text) or "").strip()
     _, found, message = text.rpartition(f"\n{kind}: ")
     if not found:  # the traceback names the exception with its module
@@ -129,15 +131,13 @@ def _find(pattern: str, text: str) -> str | None:
     return match[1] if match else None
 
 
-def _parameters(class_path: str) -> list[str]:
-    """Parameters of a class's constructor, those of its bases included where it takes **kwargs."""
-    module, _, name = class_path.rpartition(".")
-    cls = getattr(importlib.import_module(module), name)
+def parameters(cls: type) -> list[str]:
+    """Arguments of a class's constructor, those of its bases included where it takes **kwargs."""
     names: list[str] = []
     for base in inspect.getmro(cls):
         if "__init__" in vars(base):
-            parameters = inspect.signature(base.__init__).parameters.values()
-            names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            found = inspect.signature(vars(base)["__init__"]).parameters.values()
+            names += [p.name for p in found if p.kind is not p.VAR_KEYWORD]
+            if not any(p.kind is p.VAR_KEYWORD for p in found):
                 break
     return [n for n in names if n != "self"]

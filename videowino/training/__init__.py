@@ -1,0 +1,8 @@
+"""Training: one LightningModule for every backbone, its schedules, optimizers and checkpoints."""
+
+# First, and for its effect: Lightning imports torchmetrics, which imports torchvision.
+from videowino.compat import torchvision  # noqa: F401, I001
+from videowino.training.classifier import VideoClassifier, WinogradConfig
+from videowino.training.checkpoint import load_classifier, load_datamodule
+
+__all__ = ["VideoClassifier", "WinogradConfig", "load_classifier", "load_datamodule"]

@@ -1,0 +1,132 @@
+"""Checkpoints back into classifiers and data modules, with no other file at hand."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from videowino.cli import parameters, suggestion
+from videowino.models.weights import read_state_dict
+from videowino.training.classifier import VideoClassifier, WinogradConfig
+
+if TYPE_CHECKING:
+    from videowino.data.datamodule import VideoDataModule
+
+_LISTED = 8
+
+
+def load_classifier(
+    path: str | PathLike[str], map_location: str | torch.device = "cpu"
+) -> VideoClassifier:
+    """The trained classifier of a checkpoint, column masks included, in evaluation mode.
+
+    Needs no other file: the weights that the run started from are not read again. If the run
+    averaged its weights (EMA), the averaged ones are loaded.
+
+    Args:
+        path: a checkpoint that `train.py` or a Lightning Trainer saved of a `VideoClassifier`.
+        map_location: device to load to.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a checkpoint, cut short, of something else, or of another version.
+    """
+    checkpoint = read_checkpoint(path)
+    arguments = {k: v for k, v in checkpoint["hyper_parameters"].items() if not k.startswith("_")}
+    known = parameters(VideoClassifier)
+    if unknown := [name for name in arguments if name not in known]:
+        raise ValueError(
+            f"{path}: was saved by another version of videowino (its model has the arguments "
+            f"{', '.join(unknown)}, which this one lacks)"
+        )
+    arguments["weights"] = None
+    if arguments.get("winograd") is not None:
+        arguments["winograd"] = WinogradConfig(**arguments["winograd"])
+    classifier = VideoClassifier(**arguments)
+    _check_keys(classifier.state_dict(), checkpoint["state_dict"], path)
+    classifier.load_state_dict(checkpoint["state_dict"])
+    return classifier.to(map_location).eval()
+
+
+def load_datamodule(path: str | PathLike[str], **overrides: Any) -> VideoDataModule:
+    """The data module that a checkpoint was trained with.
+
+    Args:
+        path: a checkpoint, see `load_classifier`.
+        **overrides: arguments to change, `root` where the data lies elsewhere now.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a checkpoint, trained without a data module, or an unknown argument.
+    """
+    checkpoint = read_checkpoint(path)
+    if "datamodule_class" not in checkpoint:
+        raise ValueError(f"{path}: was trained without a data module, so it names no data")
+    kind = _data_class(checkpoint["datamodule_class"], path)
+    known = parameters(kind)
+    for name in overrides:
+        if name not in known:
+            raise ValueError(
+                f"unknown option {f'data.{name}'!r} of {kind.__name__}"
+                f"{suggestion(f'data.{name}', [f'data.{k}' for k in known])}"
+            )
+    saved = checkpoint["datamodule_hyper_parameters"]
+    return kind(**{k: v for k, v in saved.items() if k in known} | overrides)
+
+
+def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
+    """The contents of a checkpoint of a `VideoClassifier`, tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is not one.
+    """
+    file = Path(path)
+    if not file.is_file():
+        hint = " (it is a folder; give the .ckpt file in it)" if file.is_dir() else ""
+        raise FileNotFoundError(f"{path}: no such checkpoint{hint}")
+    _, checkpoint = read_state_dict(file, str(path))
+    if "backbone" not in (checkpoint.get("hyper_parameters") or {}):
+        raise ValueError(
+            f"{path}: is no checkpoint of a VideoClassifier; bare weights go to model.weights"
+        )
+    return checkpoint
+
+
+def _data_class(class_path: str, path: str | PathLike[str]) -> Any:
+    module, _, name = class_path.rpartition(".")
+    # A checkpoint must not choose what code is imported.
+    if not module.startswith("videowino.") and module not in sys.modules:
+        raise ValueError(f"{path}: was trained on {class_path}; import {module} first")
+    kind = getattr(importlib.import_module(module), name, None)
+    if kind is None:
+        raise ValueError(f"{path}: was trained on {class_path}, which this version does not have")
+    return kind
+
+
+def _check_keys(
+    wanted: dict[str, Tensor], state: dict[str, Tensor], path: str | PathLike[str]
+) -> None:
+    problems = {
+        "missing": [k for k in wanted if k not in state],
+        "unexpected": [k for k in state if k not in wanted],
+        "mis-shaped": [
+            f"{k} {tuple(state[k].shape)}, not {tuple(wanted[k].shape)}"
+            for k in wanted
+            if k in state and state[k].shape != wanted[k].shape
+        ],
+    }
+    if any(problems.values()):
+        told = "; ".join(
+            f"{kind} ({len(keys)}): {', '.join(keys[:_LISTED])}"
+            + (f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else "")
+            for kind, keys in problems.items()
+            if keys
+        )
+        raise ValueError(f"{path}: its weights do not fit its own network: {told}")

@@ -1,0 +1,305 @@
+"""`VideoClassifier`: trains and tests any backbone, dense or swapped to Winograd layers.
+
+Shapes: clip: B C T H W in training, B V C T H W in evaluation (V views of one video); the network
+takes N C D H W and returns logits (N, num_classes).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from videowino.compat import torchvision
+from videowino.models import create_model
+from videowino.surgery import convert
+from videowino.training.optimizers import parameter_groups
+from videowino.training.schedules import warmup_cosine, warmup_milestones
+
+
+@dataclass
+class WinogradConfig:
+    """How the convolutions are swapped, see `videowino.convert`.
+
+    Args:
+        parameterization: what is trained of a Winograd weight.
+        rank: of the factors, for low_rank and factored.
+        tile: outputs per tile, depth, height and width.
+        points: interpolation points; the default set if None.
+        include: shell patterns of layer names to swap; all eligible ones if None.
+        exclude: shell patterns of layer names to leave as they are.
+    """
+
+    parameterization: Literal["spatial", "vanilla", "low_rank", "factored"] = "low_rank"
+    rank: int = 8
+    tile: tuple[int, int, int] = (2, 4, 4)
+    points: str | None = None
+    include: list[str] | None = None
+    exclude: list[str] | None = None
+
+
+class VideoClassifier(pl.LightningModule):
+    """A backbone with its loss, optimizer and metrics.
+
+    The network is built, given `weights`, then swapped if `winograd` is given: fine-tuning from a
+    dense checkpoint is the normal way in. Accuracy is logged clip-level (each view counts) and
+    video-level (class probabilities averaged over a video's views), top-1 and top-5; with five
+    classes or fewer, top-k with the largest k that can fail, named so.
+
+    Args:
+        backbone: a name of `videowino.list_models()`.
+        num_classes: size of the classifier; taken from the data on the command line.
+        width: scales the channels of every layer.
+        weights: what to start from: a name of torchvision's weights enum, or a file.
+        dropout: probability before the classifier; None keeps the backbone's own.
+        stem: small takes 3 taps a frame axis in the stem, for frames below about 80 pixels.
+        winograd: how to swap the convolutions; None trains the dense network.
+        optimizer: sgd is with Nesterov momentum.
+        lr: learning rate at the end of the warm-up.
+        momentum: of SGD; the first beta of AdamW.
+        weight_decay: norms, biases and gates never decay.
+        factor_lr_scale: times `lr` for the factors of low_rank and factored.
+        vanilla_lr_scale: times `lr` for the Winograd weights of vanilla.
+        warmup_epochs: epochs of linear warm-up, fractions allowed.
+        milestones: epochs after which the learning rate falls to a tenth; a cosine down to 0 if
+            None.
+        label_smoothing: share of the target spread over all classes.
+        mixup: alpha of the Beta distribution that pairs of clips are mixed by; 0 mixes none.
+        clips_at_once: clips in one evaluation forward pass, which bounds its memory.
+
+    Raises:
+        ValueError: an argument is out of range, or the weights do not fit.
+        FileNotFoundError: no such weights file.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "r3d_18",
+        num_classes: int = 400,
+        width: float = 1.0,
+        weights: str | None = None,
+        dropout: float | None = None,
+        stem: Literal["default", "small"] = "default",
+        winograd: WinogradConfig | None = None,
+        optimizer: Literal["sgd", "adamw"] = "sgd",
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        factor_lr_scale: float = 1.0,
+        vanilla_lr_scale: float = 1.0,
+        warmup_epochs: float = 0.0,
+        milestones: list[int] | None = None,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        clips_at_once: int = 16,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["weights", "winograd"])
+        self.save_hyperparameters(  # as plain types, which a checkpoint loads without running code
+            {
+                "weights": None if weights is None else str(weights),
+                "winograd": None if winograd is None else plain(asdict(winograd)),
+            }
+        )
+        _require(optimizer in ("sgd", "adamw"), f"model.optimizer={optimizer!r}: sgd or adamw")
+        _require(lr > 0, f"model.lr={lr}: must be above 0")
+        _require(0 <= momentum < 1, f"model.momentum={momentum}: from 0 to below 1")
+        _require(weight_decay >= 0, f"model.weight_decay={weight_decay}: 0 or more")
+        _require(factor_lr_scale > 0, f"model.factor_lr_scale={factor_lr_scale}: above 0")
+        _require(vanilla_lr_scale > 0, f"model.vanilla_lr_scale={vanilla_lr_scale}: above 0")
+        _require(warmup_epochs >= 0, f"model.warmup_epochs={warmup_epochs}: 0 or more")
+        _require(0 <= label_smoothing < 1, f"model.label_smoothing={label_smoothing}: 0 to 1")
+        _require(mixup >= 0, f"model.mixup={mixup}: 0 (off) or more")
+        _require(clips_at_once >= 1, f"model.clips_at_once={clips_at_once}: at least 1")
+
+        self.model = create_model(
+            backbone, num_classes, width=width, weights=weights, dropout=dropout, stem=stem
+        )
+        self.conversion = None if winograd is None else convert(self.model, **vars(winograd))
+        self._mix = None
+        if mixup:
+            self._mix = torchvision.transforms.v2.MixUp(alpha=mixup, num_classes=num_classes)
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        top = _accuracies(num_classes)
+        self.val_clip = top.clone(prefix="val/clip_")
+        self.val_video = top.clone(prefix="val/video_")
+        self.test_clip = top.clone(prefix="test/clip_")
+        self.test_video = top.clone(prefix="test/video_")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: N C D H W -> logits (N, num_classes)."""
+        return self.model(x)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a batch of clips B C T H W."""
+        clip, label = batch["clip"], batch["label"]
+        target = label
+        if self._mix is not None:
+            clip, target = self._mix(torchvision.tv_tensors.Video(clip), label)
+            clip = clip.as_subclass(Tensor)
+        logits = self(clip)
+        loss = F.cross_entropy(logits, target, label_smoothing=self.hparams["label_smoothing"])
+        size = len(label)
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        self.log("train/loss_epoch", loss, on_step=False, on_epoch=True, batch_size=size)
+        if self._mix is None:  # a mixed clip has no single right class
+            self.train_accuracy(logits.detach(), label)
+            self.log("train/clip_top1", self.train_accuracy, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Metrics of a batch of videos B V C T H W."""
+        self._evaluate(batch, "val", self.val_clip, self.val_video)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Metrics of a batch of videos B V C T H W."""
+        self._evaluate(batch, "test", self.test_clip, self.test_video)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Class probabilities of videos: {"video": B, "label": B, "probabilities": B x classes}."""
+        probabilities = self.video_logits(batch["clip"]).softmax(-1).mean(1)
+        return {"video": batch["video"], "label": batch["label"], "probabilities": probabilities}
+
+    def video_logits(self, clip: Tensor) -> Tensor:
+        """Logits of every view, (B, V, num_classes), a bounded number of clips at a time.
+
+        Args:
+            clip: B V C T H W.
+        """
+        clips = clip.flatten(0, 1)
+        logits = [self(part) for part in clips.split(self.hparams["clips_at_once"])]
+        return torch.cat(logits).unflatten(0, clip.shape[:2]).float()
+
+    def _evaluate(self, batch: dict[str, Tensor], stage: str, by_clip: Any, by_video: Any) -> None:
+        logits, label = self.video_logits(batch["clip"]), batch["label"]
+        views = logits.shape[1]
+        clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(views)
+        by_clip.update(clip_logits, clip_label)
+        by_video.update(logits.softmax(-1).mean(1), label)
+        loss = F.cross_entropy(clip_logits, clip_label)
+        self.log(f"{stage}/loss", loss, batch_size=len(clip_label))
+        self.log_dict(by_clip, batch_size=len(label))
+        self.log_dict(by_video, batch_size=len(label), prog_bar=stage == "val")
+
+    def configure_optimizers(self) -> Any:
+        """SGD or AdamW, with a learning rate set at every optimizer step."""
+        h = self.hparams
+        groups = parameter_groups(
+            self.model,
+            h["lr"],
+            h["weight_decay"],
+            factor_lr_scale=h["factor_lr_scale"],
+            vanilla_lr_scale=h["vanilla_lr_scale"],
+        )
+        optimizer: torch.optim.Optimizer
+        if h["optimizer"] == "sgd":
+            momentum = h["momentum"]
+            optimizer = torch.optim.SGD(
+                groups, lr=h["lr"], momentum=momentum, nesterov=momentum > 0
+            )
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=h["lr"], betas=(h["momentum"], 0.999))
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate())
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _learning_rate(self) -> Any:
+        total = self.trainer.estimated_stepping_batches
+        if not math.isfinite(total):
+            raise ValueError(
+                "the learning rate schedule needs an end: set trainer.max_epochs or max_steps"
+            )
+        total = int(total)
+        epochs = self.trainer.max_epochs
+        if not epochs or epochs < 0:  # max_steps ends the training
+            epochs = max(1, math.ceil(total / self._steps_an_epoch()))
+        warmup = round(self.hparams["warmup_epochs"] * total / epochs)
+        if warmup and warmup >= total:
+            raise ValueError(
+                f"model.warmup_epochs={self.hparams['warmup_epochs']}: the warm-up ends after the "
+                f"training does ({epochs} epochs)"
+            )
+        if self.hparams["milestones"] is None:
+            return lambda step: warmup_cosine(step, total, warmup)
+        steps = [round(m * total / epochs) for m in self.hparams["milestones"]]
+        return lambda step: warmup_milestones(step, steps, warmup)
+
+    def _steps_an_epoch(self) -> int:
+        batches = self.trainer.num_training_batches
+        return max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the data module's class, which its hyper-parameters alone do not tell."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            kind = type(data)
+            checkpoint["datamodule_class"] = f"{kind.__module__}.{kind.__qualname__}"
+            key = data.CHECKPOINT_HYPER_PARAMS_KEY
+            checkpoint[key] = plain(checkpoint.get(key, {}))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses the checkpoint of another network.
+
+        Raises:
+            ValueError: it is one; the message names both.
+        """
+        check_same_network(checkpoint, dict(self.hparams), self._checkpoint_name())
+
+    def _checkpoint_name(self) -> str:
+        path = self._trainer.ckpt_path if self._trainer is not None else None
+        return str(path or "checkpoint")
+
+
+NETWORK = ("backbone", "num_classes", "width", "stem", "winograd")
+
+
+def check_same_network(checkpoint: dict[str, Any], hparams: dict[str, Any], name: str) -> None:
+    """Compares what makes up a network: backbone, classes, width, stem, swap.
+
+    Raises:
+        ValueError: the checkpoint's network is another one, or the file does not tell.
+    """
+    saved = checkpoint.get("hyper_parameters") or {}
+    if "backbone" not in saved:
+        raise ValueError(f"{name}: is no checkpoint of a VideoClassifier")
+    differing = [key for key in NETWORK if saved.get(key) != hparams.get(key)]
+    if differing:
+        theirs = ", ".join(f"{key}={saved.get(key)!r}" for key in differing)
+        ours = ", ".join(f"{key}={hparams.get(key)!r}" for key in differing)
+        raise ValueError(
+            f"{name}: holds another network ({theirs}) than the one configured ({ours}); to start "
+            "a new run from its weights, pass it as model.weights instead"
+        )
+
+
+def plain(value: Any) -> Any:
+    """The value in types that `torch.load` takes with weights_only: lists, and paths as str."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _accuracies(num_classes: int) -> MetricCollection:
+    """Top-1, and top-5 or the largest top-k below the number of classes."""
+    k = min(5, num_classes - 1)
+    ks = (1, k) if k > 1 else (1,)
+    return MetricCollection(
+        {f"top{k}": MulticlassAccuracy(max(2, num_classes), top_k=k, average="micro") for k in ks}
+    )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,65 @@
+"""Which parameters learn how fast, and which decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from videowino.winograd import WinogradConv3d
+
+FACTORS = ("left", "right")
+
+
+def parameter_groups(
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    *,
+    factor_lr_scale: float = 1.0,
+    vanilla_lr_scale: float = 1.0,
+) -> list[dict[str, Any]]:
+    """The parameters of a network, grouped for `torch.optim`.
+
+    Norms, biases and gates do not decay: they set scales, and pulling a gate to 0 would prune by
+    weight decay. Factors and `vanilla` Winograd weights have gradients of another size than the
+    filters they stand for, hence learning rates of their own.
+
+    Args:
+        model: the network.
+        lr: learning rate.
+        weight_decay: for everything that decays.
+        factor_lr_scale: times `lr` for the factors left and right.
+        vanilla_lr_scale: times `lr` for the weights of `vanilla` layers.
+
+    Returns:
+        The groups that are not empty, each with "name", "lr" and "weight_decay". Parameters that
+        do not train are left out.
+    """
+    groups = {
+        "weights": {"lr": lr, "weight_decay": weight_decay},
+        "no_decay": {"lr": lr, "weight_decay": 0.0},
+        "factors": {"lr": lr * factor_lr_scale, "weight_decay": weight_decay},
+        "vanilla": {"lr": lr * vanilla_lr_scale, "weight_decay": weight_decay},
+    }
+    members: dict[str, list[nn.Parameter]] = {name: [] for name in groups}
+    seen: set[nn.Parameter] = set()
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                members[_group(module, name, parameter)].append(parameter)
+    return [
+        {"name": name, "params": params, **groups[name]}
+        for name, params in members.items()
+        if params
+    ]
+
+
+def _group(module: nn.Module, name: str, parameter: nn.Parameter) -> str:
+    if isinstance(module, WinogradConv3d):
+        if name in FACTORS:
+            return "factors"
+        if name == "weight" and module.parameterization == "vanilla":
+            return "vanilla"
+    return "no_decay" if parameter.ndim <= 1 else "weights"
