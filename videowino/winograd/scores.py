@@ -75,7 +75,7 @@ class ColumnScores(nn.Module):
         if kind in WEIGHT_SCORES:
             return
         importance = self._taylor() if kind == "taylor" else self._factor_taylor()
-        squared = importance.float().square()
+        squared = importance.to(self.column_score.dtype).square()
         if not bool(squared.isfinite().all()):
             return
         updated = self.column_score.lerp(squared, 1 - momentum)
