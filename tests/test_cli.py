@@ -1,11 +1,17 @@
 import argparse
 import sys
+import warnings
 
 import jsonargparse
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
 from videowino import cli
+
+
+@pytest.fixture(autouse=True)
+def _format_of_warnings(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
 
 
 def outcome(main, capsys):
@@ -49,6 +55,11 @@ def test_lightnings_misconfiguration_is_a_user_error():
         pass
 
     assert cli.is_user_error(MisconfigurationException("x"))
+
+
+def test_warnings_are_one_line(capsys):
+    outcome(lambda: None, capsys)
+    assert warnings.formatwarning("a\n b", UserWarning, "f.py", 1) == "warning: a b\n"
 
 
 def test_interrupt_exits_130(capsys):

@@ -14,6 +14,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -36,8 +37,9 @@ def run(main: Callable[[], object]) -> NoReturn:
     """Calls `main` and ends the process with the exit code that its outcome deserves.
 
     0 when it returns, 2 with one line on stderr for an error the user can mend, 130 when
-    interrupted. Other exceptions pass through with their traceback.
+    interrupted. Other exceptions pass through with their traceback. Warnings become one line each.
     """
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {_tidy(str(message))}\n"
     try:
         main()
     except KeyboardInterrupt:

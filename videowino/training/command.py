@@ -1,0 +1,201 @@
+"""The command line of `train.py`: LightningCLI with run folders and one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from videowino.callbacks import EpochLines, EpochSeed
+from videowino.cli import explain, option_names
+from videowino.data import VideoDataModule
+from videowino.training.classifier import VideoClassifier
+from videowino.training.run_logger import RunLogger
+
+_PARSER = {"exit_on_error": False, "allow_abbrev": False}
+# Settings for which nobody needs to know a Lightning warning.
+_SILENCED = (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*isinstance.treespec, LeafSpec.*",
+    ".*exists and is not empty.*",
+)
+
+
+class TrainCLI(LightningCLI):
+    """fit, validate, test and predict with a `VideoClassifier` on a `VideoDataModule`.
+
+    A `fit` writes to a run folder: config.yaml, metrics.csv and checkpoints/last.ckpt.
+
+    Args:
+        args: command line; that of the process if None.
+
+    Raises:
+        ValueError, FileNotFoundError: bad input, in one line.
+    """
+
+    subcommand: str
+
+    def __init__(self, args: list[str] | None = None) -> None:
+        for name in ("pytorch_lightning", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        for pattern in _SILENCED:
+            warnings.filterwarnings("ignore", pattern)
+        super().__init__(
+            VideoClassifier,
+            VideoDataModule,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            trainer_defaults={"log_every_n_steps": 10, "enable_model_summary": False},
+            parser_kwargs=_PARSER | {name: dict(_PARSER) for name in self.subcommands()},
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=with_config_of_run(sys.argv[1:] if args is None else args),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options beside model, data and trainer."""
+        parser.add_argument(
+            "--run",
+            type=str | None,
+            help="Run folder; runs/<backbone>-<time> if not given. With --ckpt_path last and no "
+            "--config, the run's own config.yaml is used.",
+        )
+        parser.add_argument(
+            "--checkpoint_every",
+            type=int | None,
+            help="Write checkpoints/last.ckpt every so many steps, not only after each epoch.",
+        )
+        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, with the nearest name for an unknown one."""
+        try:
+            self.config = parser.parse_args(args)
+        except argparse.ArgumentError as error:
+            named = next((a for a in args if a in self._subcommand_parsers), None)
+            known = option_names(self._subcommand_parsers[named] if named else parser)
+            raise ValueError(explain(str(error), known)) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would take the model's settings from the checkpoint; here the config rules."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run folder and the checkpoint."""
+        config = self.config[self.subcommand]
+        fit = self.subcommand == "fit"
+        dry = bool(config.trainer.fast_dev_run)
+        name = f"{config.model.backbone}-{time.strftime('%Y%m%d-%H%M%S')}"
+        self.run = Path(config.run or f"runs/{name}")
+        self.writes = not dry and (fit or config.run is not None)
+        config.ckpt_path = find_checkpoint(config.ckpt_path, self.run, self.subcommand)
+        if config.ckpt_path is not None:
+            config.model.weights = None  # all weights come from the checkpoint
+        elif fit and self.writes and holds_run(self.run):
+            raise ValueError(
+                f"run={self.run}: already holds a run; continue it with --ckpt_path last, or "
+                "choose another folder"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The Trainer with the run's logger, checkpoints and progress."""
+        options = dict(self._get(self.config_init, "trainer"))
+        callbacks = options.pop("callbacks") or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        if self.subcommand == "fit":
+            callbacks += self._fit_callbacks(options)
+        else:
+            options["enable_checkpointing"] = False
+        if options["enable_progress_bar"] is not False and sys.stdout.isatty():
+            callbacks.append(RichProgressBar())
+        else:
+            options["enable_progress_bar"] = False
+        options["logger"] = self._loggers(options["logger"])
+        options["default_root_dir"] = options["default_root_dir"] or str(self.run)
+        return pl.Trainer(**options, callbacks=callbacks)
+
+    def _fit_callbacks(self, options: dict[str, Any]) -> list[pl.Callback]:
+        config = self.config_init[self.subcommand]
+        callbacks: list[pl.Callback] = [EpochLines()]
+        if config.seed_everything is not False:
+            callbacks.append(EpochSeed(self.config[self.subcommand].seed_everything))
+        if self.writes and options["enable_checkpointing"] is not False:
+            last: dict[str, Any] = dict(
+                dirpath=self.run / "checkpoints",
+                save_last=True,
+                save_top_k=0,
+                enable_version_counter=False,
+            )
+            callbacks.append(ModelCheckpoint(**last, save_on_train_epoch_end=True))
+            if config.checkpoint_every is not None:
+                if config.checkpoint_every < 1:
+                    raise ValueError(f"checkpoint_every={config.checkpoint_every}: at least 1")
+                every = config.checkpoint_every
+                callbacks.append(ModelCheckpoint(**last, every_n_train_steps=every))
+        return callbacks
+
+    def _loggers(self, given: Any) -> Any:
+        if given is False or not self.writes:
+            return False
+        folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
+        others = [] if given in (None, True) else given if isinstance(given, list) else [given]
+        return [RunLogger(folder), *others]
+
+    def before_fit(self) -> None:
+        """Save the configuration of a new run."""
+        config = self.config[self.subcommand]
+        if self.writes and config.ckpt_path is None and self.trainer.is_global_zero:
+            self.run.mkdir(parents=True, exist_ok=True)
+            parser = self._subcommand_parsers[self.subcommand]
+            parser.save(config, self.run / "config.yaml", skip_none=False, overwrite=True)
+            print(f"run folder: {self.run}", flush=True)
+        elif config.ckpt_path is not None:
+            print(f"continuing from {config.ckpt_path}", flush=True)
+
+
+def with_config_of_run(args: list[str]) -> list[str]:
+    """The arguments, with the config.yaml of the run that they name where they give no config."""
+    if any(a == "-c" or a == "--config" or a.startswith(("--config=", "--help")) for a in args):
+        return args
+    folders = [Path(run) for run in _values(args, "--run")]
+    folders += [Path(ckpt).parent.parent for ckpt in _values(args, "--ckpt_path") if ckpt != "last"]
+    for folder in folders:
+        if _values(args, "--ckpt_path") and (folder / "config.yaml").is_file():
+            return [args[0], "--config", str(folder / "config.yaml"), *args[1:]]
+    return args
+
+
+def find_checkpoint(given: str | None, run: Path, subcommand: str) -> str | None:
+    """The checkpoint file that `--ckpt_path` means; None starts anew.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if given is None:
+        return None
+    path = run / "checkpoints" / "last.ckpt" if given == "last" else Path(given)
+    if path.is_file():
+        return str(path)
+    if given == "last" and subcommand == "fit" and not holds_run(run):
+        return None  # the command that continues a run also starts it
+    named = "ckpt_path=last" if given == "last" else f"ckpt_path={given}"
+    raise FileNotFoundError(f"{named}: there is no file {path}")
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a `fit` has begun to train in the folder."""
+    return any((folder / name).exists() for name in ("metrics.csv", "checkpoints"))
+
+
+def _values(args: list[str], option: str) -> list[str]:
+    split = [a.partition("=")[2] for a in args if a.startswith(f"{option}=")]
+    return split + [b for a, b in zip(args, args[1:]) if a == option]
