@@ -33,11 +33,13 @@ print(torchvision.models.video.r3d_18(num_classes=2).fc.out_features)
     assert out.strip() == "2"
 
 
-def test_threads_importing_at_once_get_one_package():
+def test_imports_only_when_asked_and_once_for_all_threads():
     run_python(
         """
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from videowino.compat import ensure_torchvision
+assert "torchvision" not in sys.modules
 with ThreadPoolExecutor(8) as pool:
     found = list(pool.map(lambda _: ensure_torchvision(), range(8)))
 assert all(package is found[0] for package in found)
@@ -45,55 +47,47 @@ assert all(package is found[0] for package in found)
     )
 
 
-def test_importing_compat_alone_imports_no_torchvision():
-    run_python("import sys, videowino.compat; assert 'torchvision' not in sys.modules")
-
-
-FAKE_TORCHVISION = """
+def test_operators_are_declared_only_when_the_import_stops_at_them():
+    run_python(
+        """
 import pathlib, sys, tempfile, torch
 root = pathlib.Path(tempfile.mkdtemp()) / "torchvision"
 for name in ("models/video", "transforms/v2"):
     (root / name).mkdir(parents=True)
     (root / name / "__init__.py").touch()
     (root / name).parent.joinpath("__init__.py").touch()
-(root / "early.py").write_text("count = 0")
-(root / "__init__.py").write_text({body!r})
+(root / "early.py").touch()
 sys.path.insert(0, str(root.parent))
+sys.dont_write_bytecode = True
 from videowino.compat import _definitions, ensure_torchvision
-"""
 
+def package(body):
+    (root / "__init__.py").write_text(body)
+    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
 
-def test_operators_are_declared_only_when_the_import_stops_at_them():
-    needs = """
-import torch, torchvision.early
-torch.library.register_fake("torchvision::nms")(lambda *args: None)
-"""
-    run_python(
-        FAKE_TORCHVISION.format(body=needs)
-        + """
-assert ensure_torchvision() is ensure_torchvision() and len(_definitions) == 2
-schema = torch.ops.torchvision.qnms.default._schema
-assert str(schema) == (
-    "torchvision::qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"), schema
-"""
-    )
-    run_python(
-        FAKE_TORCHVISION.format(body="")
-        + "ensure_torchvision()\nassert not _definitions\n"
-        + "assert not hasattr(torch.ops.torchvision, 'nms')"
-    )
-
-
-def test_any_other_failure_is_torchvisions_own():
-    run_python(
-        FAKE_TORCHVISION.format(body="raise RuntimeError('the disk is on fire')")
-        + """
+package("raise RuntimeError('the disk is on fire')")
 try:
     ensure_torchvision()
 except RuntimeError as error:
-    assert str(error) == "the disk is on fire" and not _definitions
+    assert str(error) == "the disk is on fire"
 else:
     raise AssertionError("no error")
+assert not _definitions
+
+package("whole = True")
+assert ensure_torchvision().whole and not _definitions
+assert not hasattr(torch.ops.torchvision, "nms")
+
+package('''
+import torch, torchvision.early
+torch.library.register_fake("torchvision::nms")(lambda *args: None)
+repaired = True
+''')
+assert ensure_torchvision() is ensure_torchvision() and len(_definitions) == 2
+assert ensure_torchvision().repaired
+expected = "torchvision::qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+assert str(torch.ops.torchvision.qnms.default._schema) == expected
 """
     )
 

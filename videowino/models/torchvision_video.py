@@ -106,6 +106,7 @@ def _register(name: str, convs: list[Any], layers: list[int], published: bool, d
 
 
 _simple, _flat, _split = _resnet.Conv3DSimple, _resnet.Conv3DNoTemporal, _resnet.Conv2Plus1D
+_register("r3d_10", [_simple] * 4, [1, 1, 1, 1], False, "R3D-10, for small sets and machines.")
 _register("r3d_18", [_simple] * 4, [2, 2, 2, 2], True, "R3D-18.")
 _register("r3d_34", [_simple] * 4, [3, 4, 6, 3], False, "R3D-34; torchvision has no weights.")
 _register("mc3_18", [_simple] + [_flat] * 3, [2, 2, 2, 2], True, "MC3-18.")
