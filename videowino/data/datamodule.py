@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from videowino.data.dataset import EpochSampler, VideoDataset
@@ -31,17 +32,21 @@ class VideoDataModule(pl.LightningDataModule):
         frames: frames a clip.
         sampling: how clips are taken: "random", "uniform" or "dense" (`videowino.data.sampling`).
         stride: distance of a clip's frames, for random sampling.
+        part: range of the video's share that a uniform training clip spans.
         size: height and width of the crop that the network sees.
         resize: height and width, or the short side, before the crop; None keeps the frames' own.
         batch_size: videos a batch.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
         crops: test crops a clip, 1 or 3; validation always takes one.
+        mirror: test each crop mirrored as well; validation never does.
         flip: mirror half of the training clips.
         color_jitter: strength of brightness, contrast and saturation changes in training.
         random_erasing: probability to blank a rectangle of a training clip.
         scale: range of the crop's share of the frame, instead of resize and crop, in training.
-        mean: per-channel mean of frames in [0, 1]; Kinetics-400's by default.
+        stretch: with `scale`, by how much a crop may be wider or higher than `size`'s shape.
+        mean: per-channel mean of frames in [0, 1], Kinetics-400's by default; None normalises
+            each clip by its own mean and deviation.
         std: per-channel standard deviation.
         decoder: "auto", "decord" or "pyav".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
@@ -60,17 +65,20 @@ class VideoDataModule(pl.LightningDataModule):
         frames: int = 16,
         sampling: str = "random",
         stride: int = 1,
+        part: tuple[float, float] = (1.0, 1.0),
         size: tuple[int, int] = (112, 112),
         resize: int | tuple[int, int] | None = (128, 171),
         batch_size: int = 8,
         num_workers: int = 2,
         clips: int = 1,
         crops: int = 1,
+        mirror: bool = False,
         flip: bool = True,
         color_jitter: float = 0.0,
         random_erasing: float = 0.0,
         scale: tuple[float, float] | None = None,
-        mean: tuple[float, float, float] = KINETICS_MEAN,
+        stretch: float = 4 / 3,
+        mean: tuple[float, float, float] | None = KINETICS_MEAN,
         std: tuple[float, float, float] = KINETICS_STD,
         decoder: str = "auto",
         short_clips: str = "error",
@@ -85,11 +93,12 @@ class VideoDataModule(pl.LightningDataModule):
         self.root = Path(root)
         self.split, self.seed = split, seed
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.clips, self.decoder = clips, decoder
+        self.clips, self.crops, self.decoder = clips, crops, decoder
         self.missing, self.val_fraction = missing, val_fraction
         self.limit_per_class = limit_per_class
         _require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         _require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
+        _require(stretch >= 1, f"data.stretch={stretch}: at least 1, which keeps the shape")
         _require(clips >= 1, f"data.clips={clips}: at least 1")
         _require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
         _require(missing in ("warn", "error"), f"data.missing={missing!r}: 'warn' or 'error'")
@@ -98,22 +107,22 @@ class VideoDataModule(pl.LightningDataModule):
             limit_per_class is None or limit_per_class >= 1,
             f"data.limit_per_class={limit_per_class}: at least 1, or null for all",
         )
-        self._sampler = ClipSampler(frames, stride, sampling, short_clips)
+        self._sampler = ClipSampler(frames, stride, sampling, short_clips, part)
         self._train_transform = train_transform(
             size=size,
             resize=resize,
             scale=scale,
+            stretch=stretch,
             flip=flip,
             color_jitter=color_jitter,
             random_erasing=random_erasing,
             mean=mean,
             std=std,
         )
-        self._eval_transforms = {
-            n: eval_transform(size=size, resize=resize, crops=n, mean=mean, std=std)
-            for n in (1, crops)
-        }
-        self.crops = crops
+        self._val_transform = eval_transform(size=size, resize=resize, mean=mean, std=std)
+        self._test_transform = eval_transform(
+            size=size, resize=resize, crops=crops, mirror=mirror, mean=mean, std=std
+        )
         self._class_names: list[str] | None = None
         self._videos: dict[str, list[Video]] = {}
 
@@ -191,18 +200,17 @@ class VideoDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """The middle clip of each validation video, centre crop; [] where there are no videos."""
-        return self._eval_loader("val", 1, 1) if self.videos("val") else []
+        return self._eval_loader("val", 1, self._val_transform) if self.videos("val") else []
 
     def test_dataloader(self) -> DataLoader:
         """All views of each test video."""
-        return self._eval_loader("test", self.clips, self.crops)
+        return self._eval_loader("test", self.clips, self._test_transform)
 
     def predict_dataloader(self) -> DataLoader:
         """The same as `test_dataloader`."""
         return self.test_dataloader()
 
-    def _eval_loader(self, part: str, clips: int, crops: int) -> DataLoader:
-        transform = self._eval_transforms[crops]
+    def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
         dataset = VideoDataset(self.videos(part), self._sampler, transform, self.decoder, clips)
         return self._loader(dataset, None)
 

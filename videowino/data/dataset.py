@@ -48,8 +48,8 @@ class VideoDataset(Dataset):
     Args:
         videos: files and labels.
         sampler: which frames make a clip.
-        transform: T C H W uint8 -> C T H W float32 for training; -> (crops, C, T, H, W) where
-            `clips` is given.
+        transform: T C H W uint8 -> C T H W float32 for training; K T C H W ->
+            (crops, K, C, T, H, W) where `clips` is given.
         decoder: see `open_video`.
         clips: None for training (one random clip); else the number of test clips.
     """
@@ -100,6 +100,4 @@ class VideoDataset(Dataset):
         assert self.clips is not None
         indices = self.sampler.test(reader.num_frames, self.clips)
         frames = reader.get_frames(indices.flatten())
-        crops = self.transform(frames)  # crops C (clips T) H W
-        views = crops.unflatten(2, indices.shape).permute(2, 0, 1, 3, 4, 5)
-        return views.flatten(0, 1)
+        return self.transform(frames.unflatten(0, indices.shape)).flatten(0, 1)

@@ -6,7 +6,8 @@ Index tables: T frame numbers a clip. With N frames in the video and a clip that
   0..N - S; K test clips have evenly spaced starts, one clip is the middle one. The protocol of
   C3D (Tran et al. 2015) and of torchvision's video references.
 - uniform: the whole video in T equal segments, a frame from each (TSN, Wang et al. 2016).
-  Training draws within the segments; test clip k takes the point (k + 1/2) / K of each.
+  Training draws within the segments, and may take a part of the video for the whole (`part`);
+  test clip k takes the point (k + 1/2) / K of each.
 - dense: T frames evenly spread over a window of 64 (TSM's dense sampling, Lin et al. 2019),
   or over the whole video where it is shorter; the window is placed like random's clip.
 """
@@ -28,6 +29,8 @@ class ClipSampler:
         frames: T, frames a clip.
         stride: distance of neighbouring frames; for sampling="random" only, the others derive it.
         sampling: "random", "uniform" or "dense".
+        part: for sampling="uniform", the share of the video that a training clip spans, drawn
+            from this range: actions then also come earlier, later and slower.
         short_clips: a video with fewer frames than a clip spans is an error ("error"), starts
             again ("loop"), or stands still at its last frame ("last").
 
@@ -41,6 +44,7 @@ class ClipSampler:
         stride: int = 1,
         sampling: str = "random",
         short_clips: str = "error",
+        part: tuple[float, float] = (1.0, 1.0),
     ) -> None:
         if frames < 1:
             raise ValueError(f"data.frames={frames}: a clip has at least 1 frame")
@@ -57,7 +61,12 @@ class ClipSampler:
                 f"data.stride={stride}: sampling={sampling!r} spaces its frames itself; "
                 "leave data.stride at 1 or set data.sampling=random"
             )
+        if not 0 < part[0] <= part[1] <= 1:
+            raise ValueError(f"data.part={part}: a range of shares, above 0 and up to 1")
+        if tuple(part) != (1.0, 1.0) and sampling != "uniform":
+            raise ValueError(f"data.part={part}: goes with data.sampling=uniform only")
         self.frames, self.stride = frames, stride
+        self.part = part
         self.sampling, self.short_clips = sampling, short_clips
 
     @property
@@ -73,7 +82,10 @@ class ClipSampler:
         """
         length = self._length(num_frames)
         if self.sampling == "uniform":
-            indices = self._segments(length, torch.rand(self.frames))
+            low, high = self.part
+            share = low + (high - low) * float(torch.rand(())) if low < high else low
+            start = (1 - share) * float(torch.rand(())) if share < 1 else 0.0
+            indices = self._segments(length, torch.rand(self.frames), start, share)
         else:
             offsets = self._offsets(length)
             start = torch.randint(length - int(offsets[-1]), ())
@@ -100,9 +112,13 @@ class ClipSampler:
             indices = starts[:, None] + offsets
         return self._within(indices, num_frames)
 
-    def _segments(self, length: int, points: Tensor) -> Tensor:
-        """Frame at share `points` of each of T equal segments; float64 keeps the floor exact."""
+    def _segments(
+        self, length: int, points: Tensor, start: float = 0.0, share: float = 1.0
+    ) -> Tensor:
+        """Frame at share `points` of each of T equal segments of a part of the video."""
+        # float64 keeps the floor exact.
         position = (torch.arange(self.frames) + points.double()) * (length / self.frames)
+        position = start * length + share * position
         return position.long().clamp(max=length - 1)
 
     def _offsets(self, length: int) -> Tensor:

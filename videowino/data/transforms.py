@@ -1,7 +1,7 @@
 """Frames to network input, with one random draw a clip, by torchvision.transforms.v2.
 
 Frames stay uint8 until they are as small as the network wants them.
-Shapes: frames T C H W uint8; a clip C T H W float32.
+Shapes: frames T C H W uint8 (K T C H W for K clips); a clip C T H W float32.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ def train_transform(
     size: tuple[int, int],
     resize: int | tuple[int, int] | None = None,
     scale: tuple[float, float] | None = None,
+    stretch: float = 4 / 3,
     flip: bool = True,
     color_jitter: float = 0.0,
     random_erasing: float = 0.0,
-    mean: Sequence[float] = KINETICS_MEAN,
+    mean: Sequence[float] | None = KINETICS_MEAN,
     std: Sequence[float] = KINETICS_STD,
 ) -> nn.Module:
     """Training: resize, random crop, flip, colour jitter, normalise, erase; C T H W float32.
@@ -39,15 +40,20 @@ def train_transform(
             frame's own.
         scale: share of the frame's area to crop, drawn from this range and resized to `size`
             (Inception-style); takes the place of `resize` and the crop.
+        stretch: with `scale`, by how much the crop may be wider or higher than `size`'s shape.
         flip: mirror half of the clips. Wrong where left and right differ in meaning.
         color_jitter: strength of brightness, contrast and saturation changes.
         random_erasing: probability to blank a rectangle, the same in all frames.
-        mean: per-channel mean of frames in [0, 1].
+        mean: per-channel mean of frames in [0, 1]; None takes each clip's own mean and deviation.
         std: per-channel standard deviation.
     """
     steps: list[nn.Module] = []
     if scale is not None:
-        steps.append(v2.RandomResizedCrop(list(size), scale=tuple(scale), antialias=True))
+        shape = size[1] / size[0]
+        ratio = (shape / stretch, shape * stretch)
+        steps.append(
+            v2.RandomResizedCrop(list(size), scale=tuple(scale), ratio=ratio, antialias=True)
+        )
     else:
         steps += _resized(resize)
         steps += [_AtLeast(size), v2.RandomCrop(list(size))]
@@ -66,16 +72,19 @@ def eval_transform(
     size: tuple[int, int],
     resize: int | tuple[int, int] | None = None,
     crops: int = 1,
-    mean: Sequence[float] = KINETICS_MEAN,
+    mirror: bool = False,
+    mean: Sequence[float] | None = KINETICS_MEAN,
     std: Sequence[float] = KINETICS_STD,
 ) -> nn.Module:
     """Evaluation: resize, then the centre crop or three along the longer side.
 
-    It takes T frames and gives (crops, C, T, H, W), the crops from left to right or top to bottom.
+    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), the crops from left to right or
+    top to bottom; with `mirror`, the same once more, mirrored.
     """
-    return nn.Sequential(
-        *_resized(resize), _Crops(size, crops), *_normalised(mean, std), TimeSecond()
-    )
+    steps = [*_resized(resize), _Crops(size, crops)]
+    if mirror:
+        steps.append(_WithMirrored())
+    return nn.Sequential(*steps, *_normalised(mean, std), TimeSecond())
 
 
 class TimeSecond(nn.Module):
@@ -86,6 +95,27 @@ class TimeSecond(nn.Module):
         return frames.transpose(-4, -3)
 
 
+class ClipNormalize(nn.Module):
+    """Zero mean and unit deviation over all pixels, frames and channels of each clip.
+
+    Lighting and contrast then say nothing, which helps where they differ between sources and
+    training clips are few.
+    """
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (..., T, C, H, W) float32."""
+        dims = (-4, -3, -2, -1)
+        mean = frames.mean(dims, keepdim=True)
+        # A black clip has no deviation; 1e-3 is a quarter of a grey level of 256.
+        return (frames - mean) / (frames.std(dims, keepdim=True, correction=0) + 1e-3)
+
+
+class _WithMirrored(nn.Module):
+    def forward(self, views: Tensor) -> Tensor:
+        """Views (crops, ...) -> (2 crops, ...)."""
+        return torch.cat([views, views.flip(-1)])
+
+
 class _Crops(nn.Module):
     def __init__(self, size: tuple[int, int], crops: int) -> None:
         super().__init__()
@@ -94,7 +124,7 @@ class _Crops(nn.Module):
         self.size, self.crops = size, crops
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames T C H W -> (crops, T, C, height, width)."""
+        """Frames (..., T, C, H, W) -> (crops, ..., T, C, height, width)."""
         height, width = self.size
         free_h, free_w = frames.shape[-2] - height, frames.shape[-1] - width
         _check_size(frames, self.size)
@@ -133,7 +163,9 @@ def _resized(resize: int | tuple[int, int] | None) -> list[nn.Module]:
     return [v2.Resize(sides, antialias=True)]
 
 
-def _normalised(mean: Sequence[float], std: Sequence[float]) -> list[nn.Module]:
+def _normalised(mean: Sequence[float] | None, std: Sequence[float]) -> list[nn.Module]:
+    if mean is None:
+        return [v2.ToDtype(torch.float32, scale=True), ClipNormalize()]
     return [
         v2.ToDtype(torch.float32, scale=True),
         v2.Normalize(list(mean), list(std), inplace=True),
