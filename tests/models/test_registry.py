@@ -12,6 +12,7 @@ ALL = [
     "i3d_r50",
     "mc3_18",
     "r2plus1d_18",
+    "r3d_10",
     "r3d_18",
     "r3d_34",
     "s3d",
@@ -62,7 +63,8 @@ def test_dropout_before_the_classifier(name):
 
     assert set(rates(tiny(name, dropout=0.3))) == {0.3}
     assert rates(tiny(name, dropout=0.0)) == []
-    own = {"s3d": 0.2, "r3d_18": 0, "r3d_34": 0, "mc3_18": 0, "r2plus1d_18": 0}.get(name, 0.5)
+    resnet = name.startswith(("r3d", "mc3", "r2plus1d"))
+    own = 0 if resnet else {"s3d": 0.2}.get(name, 0.5)
     assert set(rates(tiny(name))) == ({own} if own else set())
 
 
@@ -106,11 +108,11 @@ def test_gradients_reach_every_parameter(name):
         ({"stem": "tiny"}, "stem='tiny' must be 'default' or 'small'"),
         (
             {"name": "s3d", "width": 0.5},
-            "s3d does not take width=0.5; these do: c3d, i3d, i3d_r50, mc3_18, r2plus1d_18, r3d_18",
+            "s3d does not take width=0.5; these do: c3d, i3d, i3d_r50, mc3_18, r2plus1d_18, r3d_10",
         ),
         (
             {"name": "c3d", "stem": "small"},
-            "c3d does not take stem='small'; these do: mc3_18, r2plus1d_18, r3d_18, r3d_34$",
+            "c3d does not take stem='small'; these do: mc3_18, r2plus1d_18, r3d_10, r3d_18, r3d_34",
         ),
     ],
 )
