@@ -13,7 +13,7 @@ from torch import Tensor
 
 from videowino.cli import parameters, suggestion
 from videowino.models.weights import read_state_dict
-from videowino.training.classifier import VideoClassifier, WinogradConfig
+from videowino.training.classifier import VideoClassifier
 
 if TYPE_CHECKING:
     from videowino.data.datamodule import VideoDataModule
@@ -46,8 +46,6 @@ def load_classifier(
             f"{', '.join(unknown)}, which this one lacks)"
         )
     arguments["weights"] = None
-    if arguments.get("winograd") is not None:
-        arguments["winograd"] = WinogradConfig(**arguments["winograd"])
     classifier = VideoClassifier(**arguments)
     _check_keys(classifier.state_dict(), checkpoint["state_dict"], path)
     classifier.load_state_dict(checkpoint["state_dict"])

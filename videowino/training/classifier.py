@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -102,6 +102,8 @@ class VideoClassifier(pl.LightningModule):
         clips_at_once: int = 16,
     ) -> None:
         super().__init__()
+        if isinstance(winograd, dict):  # as a checkpoint has it
+            winograd = WinogradConfig(**winograd)
         self.save_hyperparameters(ignore=["weights", "winograd"])
         self.save_hyperparameters(  # as plain types, which a checkpoint loads without running code
             {
@@ -137,6 +139,13 @@ class VideoClassifier(pl.LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """x: N C D H W -> logits (N, num_classes)."""
         return self.model(x)
+
+    def dense_network(self) -> nn.Module:
+        """The backbone as it is without a swap, newly initialised: what speed is compared with."""
+        h = self.hparams
+        return create_model(
+            h["backbone"], h["num_classes"], width=h["width"], dropout=h["dropout"], stem=h["stem"]
+        )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of clips B C T H W."""

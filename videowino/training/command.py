@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from jsonargparse import Namespace
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from videowino.callbacks import EpochLines, EpochSeed
+from videowino.callbacks import EMA, ColumnSparsity, EpochLines, EpochSeed, SpeedupLogger
 from videowino.cli import explain, option_names
 from videowino.data import VideoDataModule
 from videowino.training.classifier import VideoClassifier
 from videowino.training.run_logger import RunLogger
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
+_ONLY_IN_TRAINING = (ColumnSparsity, EMA, SpeedupLogger)
 # Settings for which nobody needs to know a Lightning warning.
 _SILENCED = (
     ".*does not have many workers.*",
@@ -75,6 +77,11 @@ class TrainCLI(LightningCLI):
             type=int | None,
             help="Write checkpoints/last.ckpt every so many steps, not only after each epoch.",
         )
+        parser.add_argument(
+            "--sparsity",
+            type=float | None,
+            help="Column sparsity of the ColumnSparsity callback, which is added if there is none.",
+        )
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -97,6 +104,8 @@ class TrainCLI(LightningCLI):
         name = f"{config.model.backbone}-{time.strftime('%Y%m%d-%H%M%S')}"
         self.run = Path(config.run or f"runs/{name}")
         self.writes = not dry and (fit or config.run is not None)
+        if config.sparsity is not None:
+            set_sparsity(config.trainer, config.sparsity)
         config.ckpt_path = find_checkpoint(config.ckpt_path, self.run, self.subcommand)
         if config.ckpt_path is not None:
             config.model.weights = None  # all weights come from the checkpoint
@@ -114,6 +123,7 @@ class TrainCLI(LightningCLI):
         if self.subcommand == "fit":
             callbacks += self._fit_callbacks(options)
         else:
+            callbacks = [c for c in callbacks if not isinstance(c, _ONLY_IN_TRAINING)]
             options["enable_checkpointing"] = False
         if options["enable_progress_bar"] is not False and sys.stdout.isatty():
             callbacks.append(RichProgressBar())
@@ -160,6 +170,20 @@ class TrainCLI(LightningCLI):
             print(f"run folder: {self.run}", flush=True)
         elif config.ckpt_path is not None:
             print(f"continuing from {config.ckpt_path}", flush=True)
+
+
+def set_sparsity(trainer: Namespace, sparsity: float) -> None:
+    """Set the sparsity of the configured ColumnSparsity callback, or configure one."""
+    callbacks = trainer.callbacks or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    found = [c for c in callbacks if c.class_path.rpartition(".")[2] == ColumnSparsity.__name__]
+    if not found:
+        path = f"{ColumnSparsity.__module__}.{ColumnSparsity.__name__}"
+        found = [Namespace(class_path=path, init_args=Namespace())]
+        callbacks = [*callbacks, *found]
+    for callback in found:
+        callback.init_args.sparsity = sparsity
+    trainer.callbacks = callbacks
 
 
 def with_config_of_run(args: list[str]) -> list[str]:

@@ -6,16 +6,15 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers.csv_logs import CSVLogger, ExperimentWriter
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 
 class RunLogger(CSVLogger):
     """Lightning's CSVLogger, writing `<folder>/metrics.csv` and continuing one that is there.
 
-    Lightning's own deletes the file of an earlier process. Here the rows stay, except those from
-    the first logged step on: a process that was killed after its last checkpoint has logged steps
-    that the resumed one takes again. Every row is on disk at once.
+    Lightning's own deletes the file of an earlier process, and writes a hundred rows at a time;
+    here every row is on disk at once.
 
     Args:
         folder: the run folder.
@@ -30,25 +29,39 @@ class RunLogger(CSVLogger):
         return self.save_dir
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        """Writes the file; made on first use, and only in the first process."""
-        if self._experiment is None and rank_zero_only.rank == 0:
-            self._experiment = _Continuing(self.log_dir)
-        return super().experiment  # type: ignore[return-value]
+        """Writes the file; made on first use."""
+        if self._experiment is None:
+            self._experiment = ContinuingWriter(self.log_dir)
+        return self._experiment  # type: ignore[return-value]
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: config.yaml has them."""
 
 
-class _Continuing(ExperimentWriter):
-    def __init__(self, log_dir: str) -> None:
-        super().__init__(log_dir)
+class ContinuingWriter(ExperimentWriter):
+    """Rows of a CSV file that an earlier process may have begun.
+
+    The first row says from which step on this process writes; older rows from there on are
+    dropped, as a process that was killed after its last checkpoint has logged steps that the
+    resumed one takes again.
+
+    Args:
+        folder: where the file is.
+        name: of the file.
+    """
+
+    def __init__(self, folder: str | Path, name: str = ExperimentWriter.NAME_METRICS_FILE) -> None:
+        super().__init__(str(folder))
+        self.metrics_file_path = str(Path(folder) / name)
         self._cut = False
 
     def _check_log_dir_exists(self) -> None:
         pass  # which would delete the file
 
-    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics_dict: dict[str, Any], step: int | None = None) -> None:
+        """Record one row; `save` writes it."""
         if not self._cut:
             self._cut = True
             self._keep_rows_before(step or 0)
@@ -63,7 +76,7 @@ class _Continuing(ExperimentWriter):
             rows = list(reader)
             self.metrics_keys = list(reader.fieldnames or [])
         kept = [row for row in rows if (row["step"] or "").isdigit() and int(row["step"]) < step]
-        if len(kept) < len(rows) or not kept:
+        if len(kept) < len(rows):
             path.unlink()
             self.metrics, self.metrics_keys = kept, []  # type: ignore[assignment]
             self.save()
