@@ -1,0 +1,196 @@
+"""Checkpoints against their dense baseline: accuracy, size, multiplications, measured time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from videowino.data import VideoDataModule
+from videowino.evaluation.accuracy import Accuracy, evaluate
+from videowino.evaluation.comparison import (
+    AccuracyFigures,
+    Comparison,
+    LayerSpeed,
+    Row,
+    Speed,
+    TestData,
+)
+from videowino.evaluation.environment import describe
+from videowino.evaluation.latency import Latency, measure
+from videowino.evaluation.networks import Network
+from videowino.report import count
+from videowino.winograd import column_sparsity, winograd_layers
+
+REFERENCE_NOTE = (
+    "Winograd layers ran the plain-PyTorch reference, which is not built for speed: a speedup "
+    "below 1 is what this machine measured. Multiplications show what is there to gain."
+)
+
+
+def compare(
+    networks: Sequence[Network],
+    data: VideoDataModule,
+    *,
+    batch_sizes: Sequence[int] = (1, 8),
+    layers: bool = False,
+    budget: float = 10.0,
+    threads: int | None = None,
+    device: torch.device | str = "cpu",
+    console: Console | None = None,
+) -> Comparison:
+    """Evaluates and times networks side by side.
+
+    All see the same clips, decoded once; times are medians of forward passes taken in turns.
+
+    Args:
+        networks: the dense baseline first, see `gather`.
+        data: set up for "test", see `data_of`.
+        batch_sizes: clips a forward pass, for the times.
+        layers: time the swapped layers one by one too.
+        budget: seconds to time at each batch size, all networks together.
+        threads: torch's intra-op threads while timing; None keeps the present number.
+        device: where the networks run.
+        console: shows progress; None shows none.
+
+    Raises:
+        ValueError: no test videos, outputs that are not finite, or a batch size below 1.
+    """
+    if bad := [size for size in batch_sizes if size < 1]:
+        raise ValueError(f"batch_sizes: {bad[0]} is no batch size, give 1 or more")
+    for network in networks:
+        network.model.to(device).eval()
+    accuracies, clip, views = _accuracies(networks, data, device, console)
+    names = _swapped_layers(networks) if layers else []
+    models = {network.name: network.model for network in networks}
+    clip = clip.to(device)
+    latencies = []
+    for size in batch_sizes:
+        with _status(console, f"timing {len(models)} networks in turns, batch {size}"):
+            latencies += measure(models, clip, [size], layers=names, budget=budget, threads=threads)
+    rows = [_row(n, networks[0].name, accuracies, latencies, clip[None]) for n in networks]
+    videos = data.videos("test")
+    swapped = any(winograd_layers(model) for model in models.values())
+    return Comparison(
+        rows=rows,
+        data=TestData(
+            name=type(data).__name__,
+            root=str(data.hparams["root"]),
+            split=data.hparams.get("split"),
+            videos=len(videos),
+            views=views,
+            num_classes=data.num_classes,
+            clip_shape=tuple(clip.shape),
+        ),
+        environment=describe(device, threads),
+        layers=_layer_speeds(latencies),
+        notes=[*_agreement(rows, len(videos) * views), *([REFERENCE_NOTE] if swapped else [])],
+    )
+
+
+def _accuracies(
+    networks: Sequence[Network],
+    data: VideoDataModule,
+    device: torch.device | str,
+    console: Console | None,
+) -> tuple[dict[str, Accuracy], Tensor, int]:
+    """Accuracies of the trained networks, one clip (C, T, H, W), and the number of views."""
+    loader = data.test_dataloader()
+    trained = {network.name: network.model for network in networks if network.trained}
+    shown: list[Tensor] = []
+
+    def batches() -> Any:
+        for batch in loader:
+            if not shown:
+                shown.append(batch["clip"][0].clone())
+            yield batch
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as bar:
+        task = bar.add_task("test videos", total=len(data.videos("test")))
+        accuracies = evaluate(
+            trained,
+            batches(),
+            data.num_classes,
+            device=device,
+            progress=lambda videos: bar.advance(task, videos),
+        )
+    return accuracies, shown[0][0], len(shown[0])
+
+
+def _swapped_layers(networks: Sequence[Network]) -> list[str]:
+    """Names of the layers that are Winograd layers in some network, in the order they run."""
+    swapped = {name for network in networks for name in winograd_layers(network.model)}
+    return [name for name, _ in networks[0].model.named_modules() if name in swapped]
+
+
+def _row(
+    network: Network,
+    baseline: str,
+    accuracies: dict[str, Accuracy],
+    latencies: list[Latency],
+    example: Tensor,
+) -> Row:
+    counts = count(network.model, example)
+    parameterization = network.parameterization
+    return Row(
+        name=network.name,
+        kind=network.kind,
+        checkpoint=network.checkpoint,
+        parameterization=parameterization,
+        columns_kept=None if parameterization is None else 1 - column_sparsity(network.model),
+        accuracy=_figures(network.name, baseline, accuracies),
+        parameters=counts.parameters,
+        trainable=counts.trainable,
+        multiplications=round(counts.multiplications),
+        multiplications_dense=round(counts.multiplications_dense),
+        speed=[
+            Speed(
+                batch_size=latency.batch_size,
+                ms_per_clip=latency.ms_per_clip(network.name),
+                iqr_ms_per_clip=latency.iqr_ms_per_clip(network.name),
+                repeats=latency.networks[network.name].repeats,
+                speedup=latency.speedup(network.name, baseline),
+            )
+            for latency in latencies
+        ],
+    )
+
+
+def _figures(name: str, baseline: str, accuracies: dict[str, Accuracy]) -> AccuracyFigures | None:
+    accuracy, reference = accuracies.get(name), accuracies.get(baseline)
+    if accuracy is None:
+        return None
+    comparable = reference is not None and name != baseline
+    return AccuracyFigures(
+        clip_top1=accuracy.clip_top1,
+        clip_top5=accuracy.clip_top5,
+        video_top1=accuracy.video_top1,
+        video_top5=accuracy.video_top5,
+        clips_changed=accuracy.clips_changed(reference) if comparable and reference else None,
+    )
+
+
+def _layer_speeds(latencies: list[Latency]) -> list[LayerSpeed]:
+    return [
+        LayerSpeed(layer, latency.batch_size, {n: t.ms / latency.batch_size for n, t in by.items()})
+        for latency in latencies
+        for layer, by in latency.layers.items()
+    ]
+
+
+def _agreement(rows: list[Row], clips: int) -> list[str]:
+    exact = next((r.accuracy for r in rows if r.kind == "exact" and r.accuracy), None)
+    if exact is None or exact.clips_changed is None:
+        return []
+    return [
+        f"Exact Winograd classifies {clips - exact.clips_changed} of {clips} clips as dense does."
+    ]
+
+
+def _status(console: Console | None, text: str) -> Any:
+    return (console or Console(quiet=True)).status(text)

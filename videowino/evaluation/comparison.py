@@ -1,0 +1,158 @@
+"""The figures of a comparison: what the table shows, the picture plots and the JSON file holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from videowino.evaluation.environment import Environment
+
+Kind = Literal["dense", "exact", "checkpoint"]
+
+
+@dataclass(frozen=True)
+class AccuracyFigures:
+    """Percent, clip-level and video-level.
+
+    Attributes:
+        clips_changed: clips put in another class than by the baseline; None for the baseline
+            itself and where the baseline has no trained weights.
+    """
+
+    clip_top1: float
+    clip_top5: float | None
+    video_top1: float
+    video_top5: float | None
+    clips_changed: int | None = None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One network at one batch size: medians of times taken in turns.
+
+    Attributes:
+        batch_size: clips in a forward pass.
+        ms_per_clip: median milliseconds a clip.
+        iqr_ms_per_clip: inter-quartile range of that.
+        repeats: forward passes timed.
+        speedup: median time of the baseline over this one's; below 1 is slower.
+    """
+
+    batch_size: int
+    ms_per_clip: float
+    iqr_ms_per_clip: float
+    repeats: int
+    speedup: float
+
+
+@dataclass(frozen=True)
+class LayerSpeed:
+    """One layer at one batch size: network -> median milliseconds a clip."""
+
+    layer: str
+    batch_size: int
+    ms_per_clip: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network.
+
+    Attributes:
+        name: unique in the comparison.
+        kind: "dense" (the baseline), "exact" (the baseline swapped, untrained) or "checkpoint".
+        checkpoint: path of the file, None for what was derived from another.
+        parameterization: of its Winograd layers, None if it has none.
+        columns_kept: fraction of the Winograd columns that is left; None without such layers.
+        accuracy: None for an untrained network, which is there for its time alone.
+        parameters: numbers in the network's weights.
+        trainable: those that training changes.
+        multiplications: for one clip.
+        multiplications_dense: for one clip, had no layer been swapped.
+        speed: one entry a batch size.
+    """
+
+    name: str
+    kind: Kind
+    checkpoint: str | None
+    parameterization: str | None
+    columns_kept: float | None
+    accuracy: AccuracyFigures | None
+    parameters: int
+    trainable: int
+    multiplications: int
+    multiplications_dense: int
+    speed: list[Speed]
+
+
+@dataclass(frozen=True)
+class TestData:
+    """What the accuracies were measured on.
+
+    Attributes:
+        name: the data module's class.
+        root: its folder.
+        split: its split.
+        videos: test videos.
+        views: views of each video.
+        num_classes: classes, all of them equally likely by chance.
+        clip_shape: (C, T, H, W) of a view.
+    """
+
+    __test__ = False  # no test class, whatever pytest makes of the name
+
+    name: str
+    root: str
+    split: int | None
+    videos: int
+    views: int
+    num_classes: int
+    clip_shape: tuple[int, ...]
+
+    @property
+    def chance(self) -> float:
+        """Top-1 of a guess in percent, classes taken as equally frequent."""
+        return 100 / self.num_classes
+
+    def __str__(self) -> str:
+        """One line, as it stands under a table."""
+        split = "" if self.split is None else f" split {self.split}"
+        views = f"{self.views} view" + ("s" if self.views != 1 else "")
+        channels, frames, height, width = self.clip_shape
+        return (
+            f"{self.name} ({self.root}){split}: {self.videos} test videos x {views}, "
+            f"clips of {frames}x{height}x{width}, {self.num_classes} classes "
+            f"(chance {self.chance:.1f} %)"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks against their dense baseline.
+
+    Attributes:
+        rows: the baseline first.
+        data: what accuracy was measured on.
+        environment: what time was measured on.
+        layers: times of single layers, if asked for.
+        notes: sentences that the figures must not be read without.
+    """
+
+    rows: list[Row]
+    data: TestData
+    environment: Environment
+    layers: list[LayerSpeed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def batch_sizes(self) -> list[int]:
+        """Batch sizes that were timed."""
+        return [speed.batch_size for speed in self.rows[0].speed]
+
+    def save_json(self, path: str | Path) -> None:
+        """Writes every figure of the tables, unrounded. Folders are made as needed."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")

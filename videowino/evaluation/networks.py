@@ -1,0 +1,187 @@
+"""The networks of a comparison, from checkpoints."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from videowino.data import VideoDataModule
+from videowino.evaluation.comparison import Kind
+from videowino.surgery import convert
+from videowino.training.checkpoint import load_classifier, load_datamodule, read_checkpoint
+from videowino.training.classifier import VideoClassifier, plain
+from videowino.winograd import winograd_layers
+
+_SAME = ("backbone", "num_classes", "width", "stem")  # what must agree for a comparison
+# What a clip looks like to the network: to be evaluated as it was trained.
+_CLIP = ("frames", "sampling", "stride", "size", "resize", "mean", "std", "short_clips")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network to compare.
+
+    Attributes:
+        name: short, unique.
+        kind: as in `Row`.
+        model: in evaluation mode.
+        checkpoint: the file that it comes from, None for what was derived from another.
+        trained: whether its accuracy means anything.
+    """
+
+    name: str
+    kind: Kind
+    model: nn.Module
+    checkpoint: str | None = None
+    trained: bool = True
+
+    @property
+    def parameterization(self) -> str | None:
+        """Of its Winograd layers; None for a dense network."""
+        kinds = {layer.parameterization for layer in winograd_layers(self.model).values()}
+        return "+".join(sorted(kinds)) or None
+
+
+def gather(
+    checkpoints: Sequence[str | PathLike[str]],
+    baseline: str | PathLike[str] | None = None,
+    exact: bool = False,
+) -> list[Network]:
+    """Loads the networks of a comparison, the dense baseline first.
+
+    Args:
+        checkpoints: files of `VideoClassifier`s, all of one backbone and class count.
+        baseline: the dense checkpoint. Without it the first dense one among `checkpoints` is the
+            baseline; if there is none, an untrained network of the same architecture, whose time
+            is real and which has no accuracy.
+        exact: add the baseline with its convolutions swapped and nothing else changed, with the
+            tile of the first checkpoint that has Winograd layers.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        ValueError: nothing given, not a checkpoint, a baseline that is not dense, or checkpoints
+            of different networks.
+    """
+    paths = [Path(path) for path in checkpoints if path != baseline]
+    if baseline is not None:
+        paths.insert(0, Path(baseline))
+    if not paths:
+        raise ValueError("checkpoints: give at least one")
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise ValueError(f"checkpoints: {twice} is given twice")
+    classifiers = {path: load_classifier(path) for path in paths}
+    _check_same(classifiers)
+    dense = [path for path, c in classifiers.items() if not winograd_layers(c.model)]
+    if baseline is not None and Path(baseline) not in dense:
+        raise ValueError(
+            f"baseline={baseline}: has Winograd layers; give the dense checkpoint, or no baseline"
+        )
+    names = _names(paths)
+    first = classifiers[paths[0]]
+    if dense:
+        path = dense[0]
+        start = Network(names[path], "dense", classifiers[path].model, str(path))
+    else:
+        path = None
+        start = Network("dense, untrained", "dense", first.dense_network().eval(), trained=False)
+    networks = [start]
+    if exact:
+        networks.append(Network("exact Winograd", "exact", _swapped(start.model, classifiers)))
+        if not start.trained:
+            networks[-1] = Network("exact, untrained", "exact", networks[-1].model, trained=False)
+    networks += [
+        Network(names[other], "checkpoint", classifiers[other].model, str(other))
+        for other in paths
+        if other != path
+    ]
+    return networks
+
+
+def data_of(networks: Sequence[Network], **overrides: Any) -> VideoDataModule:
+    """The data module of the first network that has a checkpoint, with `overrides`.
+
+    Warns, a line a checkpoint, where another one was trained on some of the test videos or on
+    clips made differently: its accuracy would not be what it seems.
+
+    Raises:
+        FileNotFoundError: no such root.
+        ValueError: unknown or bad overrides, a checkpoint that names no data, or data of another
+            class count.
+    """
+    paths = [network.checkpoint for network in networks if network.checkpoint is not None]
+    data = load_datamodule(paths[0], **overrides)
+    classes = read_checkpoint(paths[0])["hyper_parameters"]["num_classes"]
+    if data.num_classes != classes:
+        raise ValueError(
+            f"data.root={data.hparams['root']}: has {data.num_classes} classes and {paths[0]} "
+            f"was trained for {classes}"
+        )
+    data.setup("test")
+    for path in paths:
+        for message in _misfits(path, data):
+            warnings.warn(message, stacklevel=2)
+    return data
+
+
+def _misfits(path: str, data: VideoDataModule) -> list[str]:
+    own = load_datamodule(path, root=data.hparams["root"])
+    messages = []
+    known = {key: plain(own.hparams[key]) for key in _CLIP if key in data.hparams}
+    used = {key: plain(data.hparams[key]) for key in known}
+    if differing := [key for key in known if known[key] != used[key]]:
+        theirs = ", ".join(f"data.{key}={known[key]}" for key in differing)
+        ours = ", ".join(str(used[key]) for key in differing)
+        messages.append(f"{path}: was trained with {theirs}, and is evaluated with {ours}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the data module in use has told of missing clips
+        try:
+            trained_on = {video.path for video in own.videos("train")}
+        except (ValueError, FileNotFoundError):  # none of its training clips is here
+            trained_on = set()
+    test = data.videos("test")
+    if seen := sum(video.path in trained_on for video in test):
+        messages.append(
+            f"{path}: was trained on {seen} of the {len(test)} test videos, so its accuracy is "
+            "no test accuracy"
+        )
+    return messages
+
+
+def _check_same(classifiers: dict[Path, VideoClassifier]) -> None:
+    (first, reference), *others = classifiers.items()
+    for path, classifier in others:
+        wanted, found = reference.hparams, classifier.hparams
+        if differing := [key for key in _SAME if wanted[key] != found[key]]:
+            theirs = ", ".join(f"{key}={found[key]!r}" for key in differing)
+            ours = ", ".join(f"{key}={wanted[key]!r}" for key in differing)
+            raise ValueError(
+                f"{path}: is of another network ({theirs}) than {first} ({ours}); compare "
+                "checkpoints of one backbone"
+            )
+
+
+def _swapped(model: nn.Module, classifiers: dict[Path, VideoClassifier]) -> nn.Module:
+    swaps = [c.hparams["winograd"] for c in classifiers.values() if c.hparams["winograd"]]
+    given = ("tile", "points", "include", "exclude")
+    options = {key: swaps[0][key] for key in given} if swaps else {}
+    swapped = deepcopy(model)
+    convert(swapped, parameterization="spatial", **options)
+    return swapped.eval()
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The run's name for checkpoints in run folders, else the file's; the path where not unique."""
+    names = {}
+    for path in paths:
+        run = path.parent.parent.name if path.parent.name == "checkpoints" else ""
+        stem = path.stem if path.stem != "last" or not run else ""
+        names[path] = "/".join(part for part in (run, stem) if part)
+    found = list(names.values())
+    return {path: name if found.count(name) == 1 else str(path) for path, name in names.items()}
