@@ -251,3 +251,17 @@ def test_padding_spellings():
     assert normalize_padding("same", (3, 2, 7)) == (1, 1, 0, 1, 3, 3)
     assert normalize_padding("valid", (3, 3, 3)) == (0,) * 6
     assert normalize_padding((1, 2, 3), (3, 3, 3)) == (1, 1, 2, 2, 3, 3)
+
+
+def test_memory_layout_of_the_input_is_kept():
+    x = torch.randn(2, 4, 4, 6, 6).to(memory_format=torch.channels_last_3d).requires_grad_()
+    weight = torch.randn(3, 4, 3, 3, 3)
+    y = winograd_conv3d(x, out_channels=3, tile=F244, spatial=weight, padding=1)
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+    (grad,) = torch.autograd.grad(y.square().sum(), x)
+    assert grad.is_contiguous(memory_format=torch.channels_last_3d)
+    twin = x.detach().contiguous().requires_grad_()
+    other = winograd_conv3d(twin, out_channels=3, tile=F244, spatial=weight, padding=1)
+    assert other.is_contiguous()
+    torch.testing.assert_close(y, other)
+    torch.testing.assert_close(grad, torch.autograd.grad(other.square().sum(), twin)[0])

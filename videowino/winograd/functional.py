@@ -179,7 +179,8 @@ def _winograd_conv3d_backward(
     for name, like in zip(_PARTS, (x, spatial, winograd, left, right, gate, bias), strict=True):
         if name in names:
             assert like is not None
-            results.append(getattr(gradients, name).to(like.dtype).contiguous())
+            gradient = getattr(gradients, name)
+            results.append(gradient if name == "x" else gradient.to(like.dtype).contiguous())
     return results
 
 
@@ -189,7 +190,9 @@ def _(
     out_channels, m, taps, points, pad,
 ):  # fmt: skip
     size = reference.output_size(x, _tile(m, taps, points), tuple(pad))
-    return x.new_empty((x.shape[0], out_channels, *size))
+    layout = reference.memory_layout(x)
+    shape = (x.shape[0], out_channels, *size)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
 
 
 @_winograd_conv3d_backward.register_fake
@@ -199,7 +202,10 @@ def _(
 ):  # fmt: skip
     parts = (x, spatial, winograd, left, right, gate, bias)
     return [
-        torch.empty_like(part, memory_format=torch.contiguous_format)
+        torch.empty_like(
+            part,
+            memory_format=reference.memory_layout(x) if part is x else torch.contiguous_format,
+        )
         for part, wanted in zip(parts, need, strict=True)
         if wanted
     ]

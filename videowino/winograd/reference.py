@@ -5,14 +5,14 @@ what is given, times the gate, over the kept columns only:
 
     U = (spatial K^T + winograd + left right) * gate
 
-x: N C D H W;  U packed: P' C_out C_in with P' kept columns;  V: P' C_in (N T);  M: P' C_out (N T).
+x: N C D H W;  U packed: P' C_out C_in with P' kept columns;  V: P' (N T) C_in;  M: P' (N T) C_out.
+Inside, clips are N D H W C (see `transforms`); both memory layouts of x are taken and kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from videowino.winograd.tile import Tile, Triple
@@ -29,6 +29,8 @@ from videowino.winograd.transforms import (
 # one step writes is then still in cache when the next reads it, which is twice as fast as whole
 # batches, and the largest layers of C3D at batch 8 do not take gigabytes.
 _GROUP_ELEMENTS = 1 << 20
+_CHANNELS_LAST = (0, 2, 3, 4, 1)
+_CHANNELS_FIRST = (0, 4, 1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -142,17 +144,18 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 def forward(
     x: Tensor, weights: Weights, bias: Tensor | None, tile: Tile, padding: tuple[int, ...]
 ) -> Tensor:
-    """The convolution; returns N C_out D' H' W' contiguous in x's dtype."""
+    """The convolution; returns N C_out D' H' W' in x's dtype and memory layout."""
     dtype = compute_dtype(x.dtype)
     size = output_size(x, tile, padding)
     u = weights.to(dtype).packed(tile)
-    y = x.new_empty((x.shape[0], weights.channels[0], *size))
+    y = _empty_like(x, (x.shape[0], weights.channels[0], *size))
     for group in _groups(x, tile, size, weights.channels):
         v = _input_tiles(x[group].to(dtype), weights, tile, padding, size)
-        products = torch.bmm(u, v.flatten(2)).reshape(u.shape[0], u.shape[1], *v.shape[2:])
-        out = from_winograd(weights.spread(products, 0, tile.positions), tile)
-        out = _crop(out, size).transpose(0, 1)
-        y[group] = out if bias is None else out + bias.to(dtype).reshape(-1, 1, 1, 1)
+        products = torch.bmm(v.flatten(1, 4), u.mT).reshape(*v.shape[:5], -1)
+        out = _crop(from_winograd(weights.spread(products, 0, tile.positions), tile), size)
+        if bias is not None:
+            out = out + bias.to(dtype)
+        y[group] = out.permute(_CHANNELS_FIRST)
     return y
 
 
@@ -179,17 +182,17 @@ def backward(
     size = output_size(x, tile, padding)
     u = weights.packed(tile)
     du = u.new_zeros(u.shape) if need - {"x", "bias"} else None
-    dx = x.new_empty(x.shape) if "x" in need else None
+    dx = _empty_like(x, x.shape) if "x" in need else None
     for group in _groups(x, tile, size, weights.channels):
         dm = _output_grad_tiles(grad[group].to(dtype), weights, tile, size)
         if du is not None:
             v = _input_tiles(x[group].to(dtype), weights, tile, padding, size)
-            du.baddbmm_(dm.flatten(2), v.flatten(2).mT)
+            du.baddbmm_(dm.flatten(1, 4).mT, v.flatten(1, 4))
             del v
         if dx is not None:
-            dv = torch.bmm(u.mT, dm.flatten(2)).reshape(u.shape[0], u.shape[2], *dm.shape[2:])
+            dv = torch.bmm(dm.flatten(1, 4), u).reshape(*dm.shape[:5], -1)
             tiled = to_winograd_adjoint(weights.spread(dv, 0, tile.positions), tile)
-            dx[group] = _unpad(tiled, x, padding).transpose(0, 1)
+            dx[group] = _unpad(tiled, x, padding).permute(_CHANNELS_FIRST)
     parts = _weight_gradients(du, weights, given, tile, need) if du is not None else {}
     if "bias" in need:
         parts["bias"] = grad.to(dtype).sum((0, 2, 3, 4))
@@ -235,32 +238,47 @@ def _groups(x: Tensor, tile: Tile, size: Triple, channels: tuple[int, int]) -> I
 def _input_tiles(
     x: Tensor, weights: Weights, tile: Tile, padding: tuple[int, ...], size: Triple
 ) -> Tensor:
-    """V over the kept columns: P' C_in N T_d T_h T_w."""
-    extra = _overhang(tile, size)
-    d0, d1, h0, h1, w0, w1 = padding
-    padded = F.pad(x, (w0, w1 + extra[2], h0, h1 + extra[1], d0, d1 + extra[0]))
-    return weights.pick(to_winograd(padded.transpose(0, 1), tile), 0)
+    """V over the kept columns: P' N T_d T_h T_w C_in."""
+    padded = _padded(x, [padding[0], padding[2], padding[4]], tile, size, tile.taps)
+    return weights.pick(to_winograd(padded, tile), 0)
 
 
 def _output_grad_tiles(grad: Tensor, weights: Weights, tile: Tile, size: Triple) -> Tensor:
-    """dLoss/dM over the kept columns: P' C_out N T_d T_h T_w."""
-    extra = _overhang(tile, size)
-    padded = F.pad(grad, (0, extra[2], 0, extra[1], 0, extra[0]))
-    return weights.pick(from_winograd_adjoint(padded.transpose(0, 1), tile), 0)
+    """dLoss/dM over the kept columns: P' N T_d T_h T_w C_out."""
+    padded = _padded(grad, [0, 0, 0], tile, size, (1, 1, 1))
+    return weights.pick(from_winograd_adjoint(padded, tile), 0)
 
 
-def _overhang(tile: Tile, size: Triple) -> Triple:
-    """Outputs computed beyond the end, per axis, because tiles are whole."""
-    d, h, w = (-s % m for s, m in zip(size, tile.m, strict=True))
-    return d, h, w
+def _padded(x: Tensor, before: list[int], tile: Tile, size: Triple, taps: Triple) -> Tensor:
+    """N C D H W to N D H W C, zeros before and as many after as whole tiles need."""
+    whole = [t * m + r - 1 for t, m, r in zip(tile_counts(tile, size), tile.m, taps, strict=True)]
+    out = x.new_zeros((x.shape[0], *whole, x.shape[1]))
+    d, h, w = (
+        slice(start, start + length) for start, length in zip(before, x.shape[2:], strict=True)
+    )
+    out[:, d, h, w] = x.permute(_CHANNELS_LAST)
+    return out
 
 
 def _crop(y: Tensor, size: Triple) -> Tensor:
-    return y[:, :, : size[0], : size[1], : size[2]]
+    return y[:, : size[0], : size[1], : size[2]]
 
 
 def _unpad(tiled: Tensor, x: Tensor, padding: tuple[int, ...]) -> Tensor:
-    """C N of the padded, whole-tile volume back to the input's extent."""
+    """N D H W C of the padded, whole-tile volume back to the input's extent."""
     d, h, w = x.shape[2:]
     d0, _, h0, _, w0, _ = padding
-    return tiled[:, :, d0 : d0 + d, h0 : h0 + h, w0 : w0 + w]
+    return tiled[:, d0 : d0 + d, h0 : h0 + h, w0 : w0 + w]
+
+
+def _empty_like(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Uninitialised, in x's dtype and memory layout."""
+    layout = memory_layout(x)
+    return torch.empty(tuple(shape), dtype=x.dtype, device=x.device, memory_format=layout)
+
+
+def memory_layout(x: Tensor) -> torch.memory_format:
+    """Whether a clip's channels are last in memory."""
+    last = torch.channels_last_3d
+    is_last = x.is_contiguous(memory_format=last) and not x.is_contiguous()
+    return last if is_last else torch.contiguous_format

@@ -1,7 +1,7 @@
 """Transform matrices as tensors, applied axis by axis to tiled volumes.
 
-Shapes: x: C N D H W (channels first, so that the products are plain GEMMs per column).
-Tiled volumes are P C N T_d T_h T_w with P = alpha_d alpha_h alpha_w Winograd-domain positions,
+Shapes: x: N D H W C, channels last, so that every copy and sum runs over whole channel vectors.
+Tiled volumes are P N T_d T_h T_w C with P = alpha_d alpha_h alpha_w Winograd-domain positions,
 depth slowest, and T tiles per axis.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from videowino.winograd.cook_toom import Matrix
 from videowino.winograd.tile import Tile, Triple
 
-_AXES = (2, 3, 4)
+_AXES = (-4, -3, -2)  # depth, height, width
 
 
 @cache
@@ -62,39 +62,39 @@ def tile_counts(tile: Tile, output_size: Triple) -> Triple:
 
 
 def to_winograd(x: Tensor, tile: Tile) -> Tensor:
-    """B^T d per tile: C N D H W (D = T_d m_d + r_d - 1, ...) to P C N T_d T_h T_w."""
+    """B^T d per tile: N D H W C (D = T_d m_d + r_d - 1, ...) to P N T_d T_h T_w C."""
     for index, axis in reversed(list(enumerate(_AXES))):
         matrix = axis_matrices(tile, x.dtype, x.device)[index][2]
-        tiles = x.unfold(axis - 5, tile.alpha[index], tile.m[index]).movedim(-1, 0)
+        tiles = x.unfold(axis, tile.alpha[index], tile.m[index]).movedim(-1, 0)
         x = _apply(matrix, tiles)
     return x.flatten(0, 2)
 
 
 def from_winograd(products: Tensor, tile: Tile) -> Tensor:
-    """A^T M per tile: P C N T_d T_h T_w to C N (T_d m_d) (T_h m_h) (T_w m_w)."""
+    """A^T M per tile: P N T_d T_h T_w C to N (T_d m_d) (T_h m_h) (T_w m_w) C."""
     matrices = [a for a, _, _ in axis_matrices(tile, products.dtype, products.device)]
     y = _apply_to_front(matrices, products, tile.alpha)
-    c, n, td, th, tw = y.shape[3:]
-    y = y.permute(3, 4, 5, 0, 6, 1, 7, 2)
-    return y.reshape(c, n, td * tile.m[0], th * tile.m[1], tw * tile.m[2])
+    n, td, th, tw, c = y.shape[3:]
+    y = y.permute(3, 4, 0, 5, 1, 6, 2, 7)
+    return y.reshape(n, td * tile.m[0], th * tile.m[1], tw * tile.m[2], c)
 
 
 def from_winograd_adjoint(grad: Tensor, tile: Tile) -> Tensor:
-    """The transpose of `from_winograd`: C N (T_d m_d) ... to P C N T_d T_h T_w."""
-    c, n = grad.shape[:2]
-    td, th, tw = (size // m for size, m in zip(grad.shape[2:], tile.m, strict=True))
-    tiles = grad.reshape(c, n, td, tile.m[0], th, tile.m[1], tw, tile.m[2])
-    tiles = tiles.permute(3, 5, 7, 0, 1, 2, 4, 6).flatten(0, 2)
+    """The transpose of `from_winograd`: N (T_d m_d) ... C to P N T_d T_h T_w C."""
+    n, *size, c = grad.shape
+    td, th, tw = (s // m for s, m in zip(size, tile.m, strict=True))
+    tiles = grad.reshape(n, td, tile.m[0], th, tile.m[1], tw, tile.m[2], c)
+    tiles = tiles.permute(2, 4, 6, 0, 1, 3, 5, 7).flatten(0, 2)
     matrices = [a.T for a, _, _ in axis_matrices(tile, grad.dtype, grad.device)]
     return _apply_to_front(matrices, tiles, tile.m).flatten(0, 2)
 
 
 def to_winograd_adjoint(grad: Tensor, tile: Tile) -> Tensor:
-    """The transpose of `to_winograd`: P C N T_d T_h T_w to C N D H W, tiles overlap-added."""
+    """The transpose of `to_winograd`: P N T_d T_h T_w C to N D H W C, tiles overlap-added."""
     matrices = [b.T for _, _, b in axis_matrices(tile, grad.dtype, grad.device)]
     x = _apply_to_front(matrices, grad, tile.alpha)
     for index, axis in enumerate(_AXES):
-        x = _overlap_add(x, axis - 5, tile.m[index])
+        x = _overlap_add(x, axis, tile.m[index])
     return x
 
 
@@ -123,5 +123,5 @@ def _overlap_add(x: Tensor, axis: int, step: int) -> Tensor:
     out = x.new_zeros(shape)
     for sample in range(alpha):
         stop = sample + (tiles - 1) * step + 1
-        out.transpose(axis, -1)[..., sample:stop:step] += x[sample].transpose(axis, -1)
+        out.transpose(axis, 0)[sample:stop:step] += x[sample].transpose(axis, 0)
     return out
