@@ -74,6 +74,8 @@ class VideoClassifier(pl.LightningModule):
         label_smoothing: share of the target spread over all classes.
         mixup: alpha of the Beta distribution that pairs of clips are mixed by; 0 mixes none.
         clips_at_once: clips in one evaluation forward pass, which bounds its memory.
+        channels_last: keep channels last in memory, which a CPU trains faster in; the numbers are
+            the same up to rounding.
 
     Raises:
         ValueError: an argument is out of range, or the weights do not fit.
@@ -100,6 +102,7 @@ class VideoClassifier(pl.LightningModule):
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
         clips_at_once: int = 16,
+        channels_last: bool = True,
     ) -> None:
         super().__init__()
         if isinstance(winograd, dict):  # as a checkpoint has it
@@ -125,6 +128,8 @@ class VideoClassifier(pl.LightningModule):
         self.model = create_model(
             backbone, num_classes, width=width, weights=weights, dropout=dropout, stem=stem
         )
+        if channels_last:
+            self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.conversion = None if winograd is None else convert(self.model, **vars(winograd))
         self._mix = None
         if mixup:
@@ -138,6 +143,8 @@ class VideoClassifier(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: N C D H W -> logits (N, num_classes)."""
+        if self.hparams["channels_last"]:
+            x = x.contiguous(memory_format=torch.channels_last_3d)
         return self.model(x)
 
     def dense_network(self) -> nn.Module:
