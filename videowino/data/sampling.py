@@ -6,8 +6,8 @@ Index tables: T frame numbers a clip. With N frames in the video and a clip that
   0..N - S; K test clips have evenly spaced starts, one clip is the middle one. The protocol of
   C3D (Tran et al. 2015) and of torchvision's video references.
 - uniform: the whole video in T equal segments, a frame from each (TSN, Wang et al. 2016).
-  Training draws within the segments, and may take a part of the video for the whole (`part`);
-  test clip k takes the point (k + 1/2) / K of each.
+  Training draws one point for all segments, so that motion stays even (TSN draws one each), and
+  may take a part of the video for the whole (`part`); test clip k takes the point (k + 1/2) / K.
 - dense: T frames evenly spread over a window of 64 (TSM's dense sampling, Lin et al. 2019),
   or over the whole video where it is shorter; the window is placed like random's clip.
 """
@@ -85,7 +85,7 @@ class ClipSampler:
             low, high = self.part
             share = low + (high - low) * float(torch.rand(())) if low < high else low
             start = (1 - share) * float(torch.rand(())) if share < 1 else 0.0
-            indices = self._segments(length, torch.rand(self.frames), start, share)
+            indices = self._segments(length, torch.rand(()), start, share)
         else:
             offsets = self._offsets(length)
             start = torch.randint(length - int(offsets[-1]), ())

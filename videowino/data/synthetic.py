@@ -1,0 +1,345 @@
+"""A video set that needs nothing: clips rendered so that only motion tells the classes apart.
+
+Each clip shows a random texture through a soft window on a background of another texture. What
+moves is the texture inside the window, in one of eight ways; the window stands still and the
+background drifts slowly in a direction of its own.
+
+Single frames have the same distribution in all classes and at all times, exactly:
+
+- textures are sums of noise octaves whose weights depend on their size *on screen*, so that a zoom
+  only brings new octaves in (an endless zoom) and leaves no scale behind;
+- phase, angle and octave are drawn uniformly, and motion keeps them so;
+- frames are encoded one by one (no inter-frame prediction, constant quantiser), so that coding
+  leaves no trace of the motion either.
+
+A group is an appearance: palette, contrast, window, seed. No group is in two parts of a split.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from rich.progress import track
+
+from videowino.data.video_folder import VideoFolder
+
+# Class name -> direction of (x velocity, y velocity, rotation, octaves), in screen coordinates.
+MOTIONS = {
+    "MoveDown": (0, 1, 0, 0),
+    "MoveLeft": (-1, 0, 0, 0),
+    "MoveRight": (1, 0, 0, 0),
+    "MoveUp": (0, -1, 0, 0),
+    "TurnLeft": (0, 0, -1, 0),
+    "TurnRight": (0, 0, 1, 0),
+    "ZoomIn": (0, 0, 0, 1),
+    "ZoomOut": (0, 0, 0, -1),
+}
+# Speed a frame, drawn from these ranges.
+SPEED = (0.6, 1.8)  # pixels at 64 pixels a frame
+TURN = (0.05, 0.14)  # radians
+ZOOM = (0.03, 0.09)  # octaves
+DRIFT = 0.5  # pixels, of the background
+
+_LATTICE = 64  # cells after which a noise octave repeats
+_FINEST, _COARSEST = 3.0, 24.0  # cell sizes on screen between which an octave is seen
+_OCTAVES = 8
+_FPS = 25
+_RECORD = "synthetic.json"
+
+
+@dataclass(frozen=True)
+class SyntheticSpec:
+    """What is rendered.
+
+    Args:
+        groups: appearances; three splits take 7 of them for testing each.
+        clips_per_group: clips of each class and group.
+        frames: frames a clip.
+        size: height and width of a frame; even.
+        seed: everything random follows from it.
+    """
+
+    groups: int = 27
+    clips_per_group: int = 2
+    frames: int = 20
+    size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.groups < 3 or self.clips_per_group < 1 or self.frames < 2:
+            raise ValueError(
+                f"groups={self.groups}, clips_per_group={self.clips_per_group}, "
+                f"frames={self.frames}: at least 3, 1 and 2"
+            )
+        if self.size < 16 or self.size % 2:
+            raise ValueError(f"size={self.size}: an even number of pixels, at least 16")
+
+    @property
+    def splits(self) -> list[set[int]]:
+        """Test groups of each split, numbered from 1."""
+        share = min(7, max(1, self.groups // 3))
+        return [
+            set(range(k * share + 1, (k + 1) * share + 1))
+            for k in range(3)
+            if (k + 1) * share < self.groups
+        ]
+
+
+def render_clip(spec: SyntheticSpec, motion: str, group: int, clip: int) -> np.ndarray:
+    """Frames of one clip: T H W C uint8.
+
+    Args:
+        spec: the set it belongs to.
+        motion: a class of `MOTIONS`.
+        group: its appearance, from 1.
+        clip: its number in class and group, from 1.
+    """
+    look = np.random.default_rng([spec.seed, group])
+    colours = _palette(look)
+    contrast = look.uniform(0.6, 1.0)
+    square = bool(look.integers(2))
+    radius = look.uniform(0.3, 0.42) * spec.size
+
+    rng = np.random.default_rng([spec.seed, group, clip, list(MOTIONS).index(motion)])
+    right, down, turn, octaves = MOTIONS[motion]
+    scale = spec.size / 64
+    pixels = rng.uniform(*SPEED) * scale
+    centre = rng.uniform(0.35, 0.65, 2) * spec.size
+    front = _texture(
+        rng,
+        spec,
+        velocity=(right * pixels, down * pixels),
+        turn=turn * rng.uniform(*TURN),
+        zoom=octaves * rng.uniform(*ZOOM),
+        centre=centre,
+    )
+    angle, speed = rng.uniform(0, 2 * math.pi), rng.uniform(0, DRIFT) * scale
+    back = _texture(rng, spec, velocity=(speed * math.cos(angle), speed * math.sin(angle)))
+    window = _window(spec.size, centre, radius, square)
+
+    near = _blend(colours[0], colours[1], 0.5 + contrast * (front - 0.5))
+    far = _blend(colours[2], colours[3], 0.5 + contrast * (back - 0.5))
+    near -= far
+    near *= window[..., None]
+    frames = (far + near) * np.float32(255 * rng.uniform(0.8, 1.1))
+    frames += 5 * rng.standard_normal(frames.shape, dtype=np.float32)
+    return frames.clip(0, 255, out=frames).astype(np.uint8)
+
+
+def _texture(
+    rng: np.random.Generator,
+    spec: SyntheticSpec,
+    *,
+    velocity: tuple[float, float],
+    turn: float = 0.0,
+    zoom: float = 0.0,
+    centre: np.ndarray | tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """Values in [0, 1], T H W: noise octaves moved as told, about `centre` (x, y)."""
+    noise = rng.random((_OCTAVES, _LATTICE, _LATTICE), dtype=np.float32)
+    offset = rng.uniform(0, _LATTICE, (_OCTAVES, 2)).astype(np.float32)
+    angle0, octave0 = rng.uniform(0, 2 * math.pi), rng.uniform(0, 1)
+    time = np.arange(spec.frames)
+    grid = np.arange(spec.size) + 0.5
+    x = grid[None, None, :] - centre[0] - velocity[0] * time[:, None, None]
+    y = grid[None, :, None] - centre[1] - velocity[1] * time[:, None, None]
+    cos, sin = (f(angle0 + turn * time)[:, None, None] for f in (np.cos, np.sin))
+    u, v = (w.astype(np.float32) for w in (cos * x + sin * y, cos * y - sin * x))
+
+    # Octave k's cells measure _FINEST * 2**position on screen; the middle ones are seen at first.
+    span = math.log2(_COARSEST / _FINEST)
+    first = -(_OCTAVES - math.ceil(span)) // 2
+    position = np.arange(_OCTAVES)[:, None] + first + octave0 + zoom * time  # K T
+    share = position / span
+    weight = np.where((share > 0) & (share < 1), np.sin(np.pi * share) ** 2, 0.0)
+    weight /= np.sqrt((weight**2).sum(0))
+    total = np.zeros(u.shape, dtype=np.float32)
+    for k in range(_OCTAVES):
+        if weight[k].any():
+            cells = (_FINEST * 2.0 ** position[k] * spec.size / 64).astype(np.float32)[
+                :, None, None
+            ]
+            sampled = _lookup(noise[k], u / cells + offset[k, :1], v / cells + offset[k, 1:])
+            total += weight[k].astype(np.float32)[:, None, None] * sampled
+    return np.clip(0.5 + np.float32(1.6) * total, 0, 1)
+
+
+def _lookup(noise: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Noise about 0, bilinear between lattice points, repeating: T H W at cells u, v."""
+    table = torch.from_numpy(np.pad(noise - 0.5, ((0, 1), (0, 1)), mode="wrap"))
+    cells = torch.from_numpy(np.stack([u, v], -1)) % _LATTICE
+    frames = len(cells)
+    sampled = F.grid_sample(
+        table.expand(frames, 1, -1, -1), cells * (2 / _LATTICE) - 1, align_corners=True
+    )
+    return sampled[:, 0].numpy()
+
+
+def _window(size: int, centre: np.ndarray, radius: float, square: bool) -> np.ndarray:
+    """Soft-edged disc or square: H W in [0, 1]."""
+    grid = np.arange(size) + 0.5
+    dx, dy = np.abs(grid - centre[0])[None, :], np.abs(grid - centre[1])[:, None]
+    distance = np.maximum(dx, dy) if square else np.hypot(dx, dy)
+    return np.clip((radius - distance) / (0.05 * size) + 0.5, 0, 1).astype(np.float32)
+
+
+def _palette(rng: np.random.Generator) -> np.ndarray:
+    """Two colours for the window's texture, two for the background's: 4 x RGB."""
+    middle = rng.uniform(0.3, 0.7, (2, 3))
+    half = rng.uniform(0.15, 0.3, (2, 3)) * rng.choice([-1, 1], (2, 1))
+    return np.stack(
+        [middle[0] - half[0], middle[0] + half[0], middle[1] - half[1], middle[1] + half[1]]
+    )
+
+
+def _blend(dark: np.ndarray, bright: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Colours between two, T H W C float32, for values T H W in [0, 1]."""
+    blended = value[..., None] * (bright - dark).astype(np.float32)
+    blended += dark.astype(np.float32)
+    return blended
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Encode T H W C uint8 as MPEG-4 in an .avi, each frame by itself."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=_FPS)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.gop_size, context.thread_count = 1, 1
+        context.qmin = context.qmax = 3
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def render_set(
+    root: str | Path,
+    spec: SyntheticSpec = SyntheticSpec(),  # noqa: B008
+    progress: Callable[[list], Iterable] = iter,
+) -> None:
+    """Render the set to `root`, in UCF101's layout with split lists; all of it or nothing.
+
+    Args:
+        root: a folder that is absent or empty.
+        spec: what to render.
+        progress: wraps the list of clips, to show progress.
+
+    Raises:
+        ValueError: `root` holds something.
+    """
+    root = Path(root)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ValueError(f"root={str(root)!r}: not empty; remove it or name another folder")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        _render_all(unfinished, spec, progress)
+        unfinished.chmod(0o755)
+        try:
+            os.rename(unfinished, root)
+        except OSError:
+            if not (root / _RECORD).is_file():  # another process was first, with the same clips
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _render_all(root: Path, spec: SyntheticSpec, progress: Callable[[list], Iterable]) -> None:
+    clips = [
+        (motion, group, clip)
+        for motion in MOTIONS
+        for group in range(1, spec.groups + 1)
+        for clip in range(1, spec.clips_per_group + 1)
+    ]
+    names = {c: f"{c[0]}/v_{c[0]}_g{c[1]:02d}_c{c[2]:02d}.avi" for c in clips}
+    for motion in MOTIONS:
+        (root / "videos" / motion).mkdir(parents=True)
+    for clip in progress(clips):
+        write_video(root / "videos" / names[clip], render_clip(spec, *clip))
+    lists = root / "splits"
+    lists.mkdir()
+    labels = {motion: label for label, motion in enumerate(MOTIONS, start=1)}
+    lines = [f"{label} {motion}\n" for motion, label in labels.items()]
+    (lists / "classInd.txt").write_text("".join(lines))
+    for split, held_out in enumerate(spec.splits, start=1):
+        train = [f"{names[c]} {labels[c[0]]}\n" for c in clips if c[1] not in held_out]
+        test = [f"{names[c]}\n" for c in clips if c[1] in held_out]
+        (lists / f"trainlist{split:02d}.txt").write_text("".join(train))
+        (lists / f"testlist{split:02d}.txt").write_text("".join(test))
+    (root / _RECORD).write_text(json.dumps(asdict(spec)) + "\n")
+
+
+class SyntheticMotion(VideoFolder):
+    """The synthetic motion set, rendered on first use: 8 classes, 3 splits by appearance.
+
+    Takes all of `VideoDataModule`'s arguments; those below are its own or have other defaults.
+
+    Args:
+        root: where the set is, or is to be rendered where there is nothing.
+        frames: frames a clip.
+        size: height and width of the crop.
+        resize: height and width, or the short side, before the crop.
+        flip: must stay off: a mirrored clip is of another class.
+        render: what to render; a set that is there already must have been rendered so.
+        **kwargs: the other arguments of `VideoDataModule`.
+
+    Raises:
+        ValueError: `flip` is on.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str = "datasets/synthetic",
+        frames: int = 16,
+        size: tuple[int, int] = (56, 56),
+        resize: int | tuple[int, int] | None = None,
+        flip: bool = False,
+        render: SyntheticSpec | None = None,
+        **kwargs,
+    ) -> None:
+        if flip:
+            raise ValueError("data.flip=True: a mirrored clip of the synthetic set changes class")
+        super().__init__(root=root, frames=frames, size=size, resize=resize, flip=flip, **kwargs)
+        self.spec = render or SyntheticSpec()
+
+    def read_class_names(self) -> list[str]:
+        """The motions."""
+        return list(MOTIONS)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The motions; known before anything is rendered."""
+        return list(MOTIONS)
+
+    def prepare_data(self) -> None:
+        """Render the set where `root` is absent or empty.
+
+        Raises:
+            ValueError: `root` holds something else, or a set rendered otherwise.
+        """
+        record = self.root / _RECORD
+        if record.is_file():
+            spec = SyntheticSpec(**json.loads(record.read_text()))
+            if spec != self.spec:
+                raise ValueError(
+                    f"data.root={str(self.root)!r} holds a set rendered as {spec}, asked for is "
+                    f"{self.spec}: remove it or name another root"
+                )
+            return
+        rank_zero_info(f"{self.root}: rendering the synthetic motion set (once)")
+        render_set(self.root, self.spec, progress=partial(track, description="Rendering"))
