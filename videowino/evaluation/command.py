@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from videowino.cli import explain, option_names
+from videowino.cli import explain, option_names, parameters
+from videowino.data import VideoDataModule
 from videowino.evaluation.compare import compare
 from videowino.evaluation.networks import data_of, gather
 from videowino.evaluation.plot import plot_comparison
@@ -124,6 +125,7 @@ def run_command(args: list[str] | None = None) -> None:
         options = parser.parse_args(args)
     except argparse.ArgumentError as error:
         known = [option for sub in parsers.values() for option in option_names(sub)]
+        known += [f"data.{name}" for name in parameters(VideoDataModule)]
         raise ValueError(explain(str(error), known)) from error
     COMMANDS[options.subcommand].run(options[options.subcommand])
 

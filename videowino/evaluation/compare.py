@@ -26,6 +26,7 @@ from videowino.evaluation.networks import Network
 from videowino.report import count
 from videowino.winograd import column_sparsity, winograd_layers
 
+UNSTEADY = 0.25  # inter-quartile range over median from which a time is not to be relied on
 REFERENCE_NOTE = (
     "Winograd layers ran the plain-PyTorch reference, which is not built for speed: a speedup "
     "below 1 is what this machine measured. Multiplications show what is there to gain."
@@ -88,7 +89,11 @@ def compare(
         ),
         environment=describe(device, threads),
         layers=_layer_speeds(latencies),
-        notes=[*_agreement(rows, len(videos) * views), *([REFERENCE_NOTE] if swapped else [])],
+        notes=[
+            *_agreement(rows, len(videos) * views),
+            *_unsteady(rows),
+            *([REFERENCE_NOTE] if swapped else []),
+        ],
     )
 
 
@@ -189,6 +194,20 @@ def _agreement(rows: list[Row], clips: int) -> list[str]:
         return []
     return [
         f"Exact Winograd classifies {clips - exact.clips_changed} of {clips} clips as dense does."
+    ]
+
+
+def _unsteady(rows: list[Row]) -> list[str]:
+    spread, worst = max(
+        (s.iqr_ms_per_clip / s.ms_per_clip, f"{row.name}, batch {s.batch_size}")
+        for row in rows
+        for s in row.speed
+    )
+    if spread < UNSTEADY:
+        return []
+    return [
+        f"These times are unsteady: {worst} has an inter-quartile range of {100 * spread:.0f} % of "
+        "its median. Was the machine busy?"
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from argparse import ArgumentError
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser
 from torch import nn
 
+from videowino.cli import explain, parameters
 from videowino.data import VideoDataModule
 from videowino.evaluation.comparison import Kind
 from videowino.surgery import convert
@@ -116,7 +119,7 @@ def data_of(networks: Sequence[Network], **overrides: Any) -> VideoDataModule:
             class count.
     """
     paths = [network.checkpoint for network in networks if network.checkpoint is not None]
-    data = load_datamodule(paths[0], **overrides)
+    data = load_datamodule(paths[0], **_typed(type(load_datamodule(paths[0])), overrides))
     classes = read_checkpoint(paths[0])["hyper_parameters"]["num_classes"]
     if data.num_classes != classes:
         raise ValueError(
@@ -128,6 +131,18 @@ def data_of(networks: Sequence[Network], **overrides: Any) -> VideoDataModule:
         for message in _misfits(path, data):
             warnings.warn(message, stacklevel=2)
     return data
+
+
+def _typed(kind: type[VideoDataModule], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The overrides as the types that the data module declares; unknown names pass."""
+    given = {name: value for name, value in overrides.items() if name in parameters(kind)}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "data")
+    try:
+        parsed = parser.parse_object({"data": {"root": "", **given}})
+    except ArgumentError as error:
+        raise ValueError(explain(str(error))) from error
+    return overrides | {name: parsed.data[name] for name in given}
 
 
 def _misfits(path: str, data: VideoDataModule) -> list[str]:

@@ -103,7 +103,7 @@ def _set_axes(
     data, environment = comparison.data, comparison.environment
     tops = [y for _, a, _ in shown for y in (a.video_top1, a.clip_top1)]
     bottom, top = min([*tops, data.chance]), max(tops)
-    margin = max(0.08 * (top - bottom), 1.0)
+    margin = max(0.08 * (top - bottom), (10 - (top - bottom)) / 2)  # 10 points or more in view
     axes.set_ylim(max(-1.0, bottom - margin), min(102.0, top + 1.5 * margin))
     axes.grid(color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)

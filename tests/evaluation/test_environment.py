@@ -1,0 +1,16 @@
+"""What is stated beside a time."""
+
+import torch
+
+from videowino.evaluation.environment import describe
+
+
+def test_describes_this_process():
+    environment = describe()
+    assert environment.threads == torch.get_num_threads() == 1
+    assert environment.instruction_set == torch.backends.cpu.get_cpu_capability().lower()
+    assert environment.versions["torch"] == torch.__version__
+    assert environment.device == "cpu"
+    assert environment.processor
+    assert f"{environment.instruction_set}, 1 thread, torch" in str(environment)
+    assert ", 3 threads, " in str(describe(threads=3))
