@@ -84,12 +84,11 @@ class ClipSampler:
         if self.sampling == "uniform":
             low, high = self.part
             share = low + (high - low) * float(torch.rand(())) if low < high else low
-            start = (1 - share) * float(torch.rand(())) if share < 1 else 0.0
-            indices = self._segments(length, torch.rand(()), start, share)
+            begin = (1 - share) * float(torch.rand(())) if share < 1 else 0.0
+            indices = self._segments(length, torch.rand(()), begin, share)
         else:
             offsets = self._offsets(length)
-            start = torch.randint(length - int(offsets[-1]), ())
-            indices = start + offsets
+            indices = torch.randint(length - int(offsets[-1]), ()) + offsets
         return self._within(indices, num_frames)
 
     def test(self, num_frames: int, clips: int = 1) -> Tensor:
