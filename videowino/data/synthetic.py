@@ -243,9 +243,11 @@ def render_set(
     """
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ValueError(f"root={str(root)!r}: not empty; remove it or name another folder")
+        raise ValueError(f"data.root={str(root)!r}: not empty; remove it or name another folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # frames are too small to share
     try:
         _render_all(unfinished, spec, progress)
         unfinished.chmod(0o755)
@@ -255,7 +257,27 @@ def render_set(
             if not (root / _RECORD).is_file():  # another process was first, with the same clips
                 raise
     finally:
+        torch.set_num_threads(threads)
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def is_rendered(root: str | Path, spec: SyntheticSpec) -> bool:
+    """Whether `root` holds the set.
+
+    Raises:
+        ValueError: it holds one that was rendered otherwise.
+    """
+    record = Path(root) / _RECORD
+    if not record.is_file():
+        return False
+    found = json.loads(record.read_text())
+    if found != asdict(spec):
+        other = ", ".join(f"{name}={found.get(name)}" for name in asdict(spec))
+        raise ValueError(
+            f"data.root={str(root)!r}: the set in it was rendered with {other}; "
+            "ask for the same, remove it, or name another folder"
+        )
+    return True
 
 
 def _render_all(root: Path, spec: SyntheticSpec, progress: Callable[[list], Iterable]) -> None:
@@ -294,11 +316,16 @@ class SyntheticMotion(VideoFolder):
         size: height and width of the crop.
         resize: height and width, or the short side, before the crop.
         flip: must stay off: a mirrored clip is of another class.
-        render: what to render; a set that is there already must have been rendered so.
+        groups: appearances to render; this and the following are `SyntheticSpec`'s, and a set
+            that is there already must have been rendered with the same.
+        clips_per_group: clips of each class and group.
+        video_frames: frames a video.
+        video_size: height and width of a video.
+        render_seed: seed of the rendering.
         **kwargs: the other arguments of `VideoDataModule`.
 
     Raises:
-        ValueError: `flip` is on.
+        ValueError: `flip` is on, or a number is out of its range.
     """
 
     def __init__(
@@ -309,13 +336,17 @@ class SyntheticMotion(VideoFolder):
         size: tuple[int, int] = (56, 56),
         resize: int | tuple[int, int] | None = None,
         flip: bool = False,
-        render: SyntheticSpec | None = None,
+        groups: int = 27,
+        clips_per_group: int = 2,
+        video_frames: int = 20,
+        video_size: int = 64,
+        render_seed: int = 0,
         **kwargs,
     ) -> None:
         if flip:
             raise ValueError("data.flip=True: a mirrored clip of the synthetic set changes class")
         super().__init__(root=root, frames=frames, size=size, resize=resize, flip=flip, **kwargs)
-        self.spec = render or SyntheticSpec()
+        self.spec = SyntheticSpec(groups, clips_per_group, video_frames, video_size, render_seed)
 
     def read_class_names(self) -> list[str]:
         """The motions."""
@@ -332,14 +363,6 @@ class SyntheticMotion(VideoFolder):
         Raises:
             ValueError: `root` holds something else, or a set rendered otherwise.
         """
-        record = self.root / _RECORD
-        if record.is_file():
-            spec = SyntheticSpec(**json.loads(record.read_text()))
-            if spec != self.spec:
-                raise ValueError(
-                    f"data.root={str(self.root)!r} holds a set rendered as {spec}, asked for is "
-                    f"{self.spec}: remove it or name another root"
-                )
-            return
-        rank_zero_info(f"{self.root}: rendering the synthetic motion set (once)")
-        render_set(self.root, self.spec, progress=partial(track, description="Rendering"))
+        if not is_rendered(self.root, self.spec):
+            rank_zero_info(f"{self.root}: rendering the synthetic motion set (once)")
+            render_set(self.root, self.spec, progress=partial(track, description="Rendering"))
