@@ -21,6 +21,7 @@ from videowino.evaluation.comparison import (
     TestData,
 )
 from videowino.evaluation.environment import describe
+from videowino.evaluation.folding import fold
 from videowino.evaluation.latency import Latency, measure
 from videowino.evaluation.networks import Network
 from videowino.report import count
@@ -28,8 +29,9 @@ from videowino.winograd import column_sparsity, winograd_layers
 
 UNSTEADY = 0.25  # inter-quartile range over median from which a time is not to be relied on
 REFERENCE_NOTE = (
-    "Winograd layers ran the plain-PyTorch reference, which is not built for speed: a speedup "
-    "below 1 is what this machine measured. Multiplications show what is there to gain."
+    "Winograd layers ran the plain-PyTorch reference (weights made beforehand), which is not built "
+    "for speed: a speedup below 1 is what this machine measured. Multiplications show what is "
+    "there to gain."
 )
 
 
@@ -46,7 +48,8 @@ def compare(
 ) -> Comparison:
     """Evaluates and times networks side by side.
 
-    All see the same clips, decoded once; times are medians of forward passes taken in turns.
+    All see the same clips, decoded once; times are medians of forward passes taken in turns, of
+    the networks as inference runs them (see `fold`).
 
     Args:
         networks: the dense baseline first, see `gather`.
@@ -67,8 +70,8 @@ def compare(
         network.model.to(device).eval()
     accuracies, clip, views = _accuracies(networks, data, device, console)
     names = _swapped_layers(networks) if layers else []
-    models = {network.name: network.model for network in networks}
-    clip = clip.to(device)
+    models = {network.name: fold(network.model) for network in networks}
+    clip = clip.to(device).contiguous()
     latencies = []
     for size in batch_sizes:
         with _status(console, f"timing {len(models)} networks in turns, batch {size}"):
