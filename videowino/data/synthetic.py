@@ -36,26 +36,26 @@ from rich.progress import track
 
 from videowino.data.video_folder import VideoFolder
 
-# Class name -> direction of (x velocity, y velocity, rotation, octaves), in screen coordinates.
+# Class name -> its motion and direction; the axes are x, y, rotation and zoom on screen.
 MOTIONS = {
-    "MoveDown": (0, 1, 0, 0),
-    "MoveLeft": (-1, 0, 0, 0),
-    "MoveRight": (1, 0, 0, 0),
-    "MoveUp": (0, -1, 0, 0),
-    "TurnLeft": (0, 0, -1, 0),
-    "TurnRight": (0, 0, 1, 0),
-    "ZoomIn": (0, 0, 0, 1),
-    "ZoomOut": (0, 0, 0, -1),
+    "MoveDown": (1, 1),
+    "MoveLeft": (0, -1),
+    "MoveRight": (0, 1),
+    "MoveUp": (1, -1),
+    "TurnLeft": (2, -1),
+    "TurnRight": (2, 1),
+    "ZoomIn": (3, 1),
+    "ZoomOut": (3, -1),
 }
-# Speed a frame, drawn from these ranges.
-SPEED = (0.6, 1.8)  # pixels at 64 pixels a frame
-TURN = (0.05, 0.14)  # radians
-ZOOM = (0.03, 0.09)  # octaves
-DRIFT = 0.5  # pixels, of the background
+# A frame's motion along each axis: pixels (of 64), pixels, radians, octaves. The class's axis
+# moves by 1 to 2 of these, the others by up to OTHERS of them either way.
+UNIT = np.array([0.7, 0.7, 0.05, 0.035])
+OTHERS = 0.6
+DRIFT = 0.5  # pixels a frame, of the background
+NOISE = 10  # grey levels, deviation of each pixel
 
 _LATTICE = 64  # cells after which a noise octave repeats
 _FINEST, _COARSEST = 3.0, 24.0  # cell sizes on screen between which an octave is seen
-_OCTAVES = 8
 _FPS = 25
 _RECORD = "synthetic.json"
 
@@ -79,11 +79,13 @@ class SyntheticSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.groups < 3 or self.clips_per_group < 1 or self.frames < 2:
-            raise ValueError(
-                f"groups={self.groups}, clips_per_group={self.clips_per_group}, "
-                f"frames={self.frames}: at least 3, 1 and 2"
-            )
+        for name, value, least in (
+            ("groups", self.groups, 3),
+            ("clips_per_group", self.clips_per_group, 1),
+            ("frames", self.frames, 2),
+        ):
+            if value < least:
+                raise ValueError(f"{name}={value}: at least {least}")
         if self.size < 16 or self.size % 2:
             raise ValueError(f"size={self.size}: an even number of pixels, at least 16")
 
@@ -91,11 +93,7 @@ class SyntheticSpec:
     def splits(self) -> list[set[int]]:
         """Test groups of each split, numbered from 1."""
         share = min(7, max(1, self.groups // 3))
-        return [
-            set(range(k * share + 1, (k + 1) * share + 1))
-            for k in range(3)
-            if (k + 1) * share < self.groups
-        ]
+        return [set(range(k * share + 1, (k + 1) * share + 1)) for k in range(3)]
 
 
 def render_clip(spec: SyntheticSpec, motion: str, group: int, clip: int) -> np.ndarray:
@@ -114,20 +112,13 @@ def render_clip(spec: SyntheticSpec, motion: str, group: int, clip: int) -> np.n
     radius = look.uniform(0.3, 0.42) * spec.size
 
     rng = np.random.default_rng([spec.seed, group, clip, list(MOTIONS).index(motion)])
-    right, down, turn, octaves = MOTIONS[motion]
-    scale = spec.size / 64
-    pixels = rng.uniform(*SPEED) * scale
+    axis, direction = MOTIONS[motion]
+    motions = rng.uniform(-OTHERS, OTHERS, 4)
+    motions[axis] = direction * rng.uniform(1, 2)
     centre = rng.uniform(0.35, 0.65, 2) * spec.size
-    front = _texture(
-        rng,
-        spec,
-        velocity=(right * pixels, down * pixels),
-        turn=turn * rng.uniform(*TURN),
-        zoom=octaves * rng.uniform(*ZOOM),
-        centre=centre,
-    )
-    angle, speed = rng.uniform(0, 2 * math.pi), rng.uniform(0, DRIFT) * scale
-    back = _texture(rng, spec, velocity=(speed * math.cos(angle), speed * math.sin(angle)))
+    front = _texture(rng, spec, motions * UNIT, centre)
+    angle, speed = rng.uniform(0, 2 * math.pi), rng.uniform(0, DRIFT)
+    back = _texture(rng, spec, np.array([speed * math.cos(angle), speed * math.sin(angle), 0, 0]))
     window = _window(spec.size, centre, radius, square)
 
     near = _blend(colours[0], colours[1], 0.5 + contrast * (front - 0.5))
@@ -135,43 +126,42 @@ def render_clip(spec: SyntheticSpec, motion: str, group: int, clip: int) -> np.n
     near -= far
     near *= window[..., None]
     frames = (far + near) * np.float32(255 * rng.uniform(0.8, 1.1))
-    frames += 5 * rng.standard_normal(frames.shape, dtype=np.float32)
+    frames += NOISE * rng.standard_normal(frames.shape, dtype=np.float32)
     return frames.clip(0, 255, out=frames).astype(np.uint8)
 
 
 def _texture(
     rng: np.random.Generator,
     spec: SyntheticSpec,
-    *,
-    velocity: tuple[float, float],
-    turn: float = 0.0,
-    zoom: float = 0.0,
+    motion: np.ndarray,
     centre: np.ndarray | tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
     """Values in [0, 1], T H W: noise octaves moved as told, about `centre` (x, y)."""
-    noise = rng.random((_OCTAVES, _LATTICE, _LATTICE), dtype=np.float32)
-    offset = rng.uniform(0, _LATTICE, (_OCTAVES, 2)).astype(np.float32)
-    angle0, octave0 = rng.uniform(0, 2 * math.pi), rng.uniform(0, 1)
+    scale = spec.size / 64
+    right, down, turn, zoom = motion * [scale, scale, 1, 1]
+    # Octave k's cells measure _FINEST * 2**position on screen. Those that a zoom brings into sight
+    # by the end are there from the start.
     time = np.arange(spec.frames)
+    span = math.log2(_COARSEST / _FINEST)
+    spare = math.ceil(2 * UNIT[3] * spec.frames)
+    octaves = math.ceil(span) + 2 * spare
+    noise = rng.random((octaves, _LATTICE, _LATTICE), dtype=np.float32)
+    offset = rng.uniform(0, _LATTICE, (octaves, 2)).astype(np.float32)
+    angle0, octave0 = rng.uniform(0, 2 * math.pi), rng.uniform(0, 1)
     grid = np.arange(spec.size) + 0.5
-    x = grid[None, None, :] - centre[0] - velocity[0] * time[:, None, None]
-    y = grid[None, :, None] - centre[1] - velocity[1] * time[:, None, None]
+    x = grid[None, None, :] - centre[0] - right * time[:, None, None]
+    y = grid[None, :, None] - centre[1] - down * time[:, None, None]
     cos, sin = (f(angle0 + turn * time)[:, None, None] for f in (np.cos, np.sin))
     u, v = (w.astype(np.float32) for w in (cos * x + sin * y, cos * y - sin * x))
 
-    # Octave k's cells measure _FINEST * 2**position on screen; the middle ones are seen at first.
-    span = math.log2(_COARSEST / _FINEST)
-    first = -(_OCTAVES - math.ceil(span)) // 2
-    position = np.arange(_OCTAVES)[:, None] + first + octave0 + zoom * time  # K T
+    position = np.arange(octaves)[:, None] - spare + octave0 + zoom * time  # K T
     share = position / span
     weight = np.where((share > 0) & (share < 1), np.sin(np.pi * share) ** 2, 0.0)
     weight /= np.sqrt((weight**2).sum(0))
     total = np.zeros(u.shape, dtype=np.float32)
-    for k in range(_OCTAVES):
+    for k in range(octaves):
         if weight[k].any():
-            cells = (_FINEST * 2.0 ** position[k] * spec.size / 64).astype(np.float32)[
-                :, None, None
-            ]
+            cells = (_FINEST * 2.0 ** position[k] * scale).astype(np.float32)[:, None, None]
             sampled = _lookup(noise[k], u / cells + offset[k, :1], v / cells + offset[k, 1:])
             total += weight[k].astype(np.float32)[:, None, None] * sampled
     return np.clip(0.5 + np.float32(1.6) * total, 0, 1)
@@ -200,9 +190,8 @@ def _palette(rng: np.random.Generator) -> np.ndarray:
     """Two colours for the window's texture, two for the background's: 4 x RGB."""
     middle = rng.uniform(0.3, 0.7, (2, 3))
     half = rng.uniform(0.15, 0.3, (2, 3)) * rng.choice([-1, 1], (2, 1))
-    return np.stack(
-        [middle[0] - half[0], middle[0] + half[0], middle[1] - half[1], middle[1] + half[1]]
-    )
+    low, high = middle - half, middle + half
+    return np.stack([low[0], high[0], low[1], high[1]])
 
 
 def _blend(dark: np.ndarray, bright: np.ndarray, value: np.ndarray) -> np.ndarray:
