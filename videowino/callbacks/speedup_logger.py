@@ -92,7 +92,7 @@ class SpeedupLogger(pl.Callback):
         assert isinstance(pl_module, VideoClassifier)
         with isolate_rng():
             example = torch.randn(self.batch_size, *self._clip, device=pl_module.device)
-            network, layers = self.measure(pl_module, example)
+            network, layers = self.measure(pl_module, pl_module.laid_out(example))
         step = max(0, trainer.global_step - 1)  # that of the epoch's other figures
         place = {"epoch": trainer.current_epoch, "step": step}
         for logger in trainer.loggers:

@@ -143,16 +143,22 @@ class VideoClassifier(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: N C D H W -> logits (N, num_classes)."""
-        if self.hparams["channels_last"]:
-            x = x.contiguous(memory_format=torch.channels_last_3d)
-        return self.model(x)
+        return self.model(self.laid_out(x))
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """x: N C D H W, in the memory format that the network is trained in."""
+        last = self.hparams["channels_last"]
+        return x.contiguous(memory_format=torch.channels_last_3d) if last else x
 
     def dense_network(self) -> nn.Module:
         """The backbone as it is without a swap, newly initialised: what speed is compared with."""
         h = self.hparams
-        return create_model(
+        model = create_model(
             h["backbone"], h["num_classes"], width=h["width"], dropout=h["dropout"], stem=h["stem"]
         )
+        if h["channels_last"]:
+            model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        return model
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of clips B C T H W."""

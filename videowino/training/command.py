@@ -106,6 +106,9 @@ class TrainCLI(LightningCLI):
         self.writes = not dry and (fit or config.run is not None)
         if config.sparsity is not None:
             set_sparsity(config.trainer, config.sparsity)
+        for logger in as_list(config.trainer.logger):
+            if getattr(logger, "init_args", {}).get("save_dir") == ".":  # Weights & Biases
+                logger.init_args.save_dir = str(self.run)
         config.ckpt_path = find_checkpoint(config.ckpt_path, self.run, self.subcommand)
         if config.ckpt_path is not None:
             config.model.weights = None  # all weights come from the checkpoint
@@ -118,8 +121,7 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer with the run's logger, checkpoints and progress."""
         options = dict(self._get(self.config_init, "trainer"))
-        callbacks = options.pop("callbacks") or []
-        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        callbacks = as_list(options.pop("callbacks"))
         if self.subcommand == "fit":
             callbacks += self._fit_callbacks(options)
         else:
@@ -157,8 +159,7 @@ class TrainCLI(LightningCLI):
         if given is False or not self.writes:
             return False
         folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
-        others = [] if given in (None, True) else given if isinstance(given, list) else [given]
-        return [RunLogger(folder), *others]
+        return [RunLogger(folder), *([] if given is True else as_list(given))]
 
     def before_fit(self) -> None:
         """Save the configuration of a new run."""
@@ -172,10 +173,14 @@ class TrainCLI(LightningCLI):
             print(f"continuing from {config.ckpt_path}", flush=True)
 
 
+def as_list(value: Any) -> list[Any]:
+    """The value of an option that takes one, several, or None."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
 def set_sparsity(trainer: Namespace, sparsity: float) -> None:
     """Set the sparsity of the configured ColumnSparsity callback, or configure one."""
-    callbacks = trainer.callbacks or []
-    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    callbacks = as_list(trainer.callbacks)
     found = [c for c in callbacks if c.class_path.rpartition(".")[2] == ColumnSparsity.__name__]
     if not found:
         path = f"{ColumnSparsity.__module__}.{ColumnSparsity.__name__}"
