@@ -1,0 +1,1 @@
+"""Studies and measurements that stand behind the documents; run from the checkout."""

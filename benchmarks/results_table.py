@@ -1,0 +1,124 @@
+"""The table of `benchmarks.results`: accuracy of each network, a column a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """A network that is trained on each split; `sparsity` None is the dense one."""
+
+    folder: str
+    title: str
+    sparsity: float | None = None
+    parameterization: str = "low_rank"
+
+
+DENSE = Run("dense", "dense")
+LOW_RANK = [
+    Run("half", "half the columns", 0.5),
+    Run("quarter", "a quarter of the columns", 0.75),
+]
+VANILLA = [
+    Run("vanilla_half", "vanilla, half the columns", 0.5, "vanilla"),
+    Run("vanilla_quarter", "vanilla, a quarter of the columns", 0.75, "vanilla"),
+]
+
+
+def collect(figures: Mapping[int, dict[str, Any]], runs: Sequence[Run]) -> dict[str, Any]:
+    """Run -> measure -> {split: figure}, from the files of `compare`; accuracies in percent."""
+    collected: dict[str, Any] = {}
+    for run in runs:
+        rows = {
+            s: next(r for r in f["rows"] if r["name"] == run.folder) for s, f in figures.items()
+        }
+        collected[run.folder] = {
+            "video_top1": {s: row["accuracy"]["video_top1"] for s, row in rows.items()},
+            "clip_top1": {s: row["accuracy"]["clip_top1"] for s, row in rows.items()},
+            "trainable": {s: row["trainable"] for s, row in rows.items()},
+            "fewer": {
+                s: row["multiplications_dense"] / row["multiplications"] for s, row in rows.items()
+            },
+            "speedup": {s: row["speed"][0]["speedup"] for s, row in rows.items()},
+        }
+    return collected
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and sample standard deviation; of a single value the value."""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def table(collected: Mapping[str, Any], groups: Sequence[Sequence[int]], runs: list[Run]) -> str:
+    """The markdown table of a study: a row a network; means are within each group of splits."""
+    head = ["network"]
+    for group in groups:
+        head += [f"split {split}" for split in group]
+        head += [f"mean of {_named(group)}"] if len(group) > 1 else []
+    head += [f"clip-level, {_named(group)}" for group in groups]
+    head += [f"points lost, {_named(group)}" for group in groups]
+    head += ["trained parameters", "multiplications", "measured speedup"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for run in runs:
+        row, dense = collected[run.folder], run.sparsity is None
+        cells = [run.title]
+        for group in groups:
+            video = [row["video_top1"][split] for split in group]
+            cells += [f"{value:.1f}" for value in video]
+            cells += [f"**{spread(video)}**"] if len(group) > 1 else []
+        cells += [spread([row["clip_top1"][split] for split in group]) for group in groups]
+        for group in groups:
+            lost = [
+                collected[DENSE.folder]["video_top1"][split] - row["video_top1"][split]
+                for split in group
+            ]
+            cells.append("" if dense else f"{mean(lost):.1f}")
+        cells.append(f"{next(iter(row['trainable'].values())):,}")
+        cells.append("" if dense else f"{mean(row['fewer'].values()):.2f}x fewer")
+        cells.append("" if dense else f"{median(row['speedup'].values()):.2f}x")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def caption(figures: Mapping[int, dict[str, Any]]) -> str:
+    """What the table was measured on."""
+    first = next(iter(figures.values()))
+    data, machine = first["data"], first["environment"]
+    videos = ", ".join(f"{f['data']['videos']} (split {s})" for s, f in figures.items())
+    channels, frames, height, width = data["clip_shape"]
+    return (
+        f"Top-1 in percent, video-level where nothing else is said: {data['views']} views a "
+        f"video, probabilities averaged. Chance is {100 / data['num_classes']:.1f}. Test videos: "
+        f"{videos}. ± is the standard deviation over splits. Clips of {frames}x{height}x{width}. "
+        "Speedup: dense over pruned, median over splits of medians at batch "
+        f"{first['rows'][0]['speed'][0]['batch_size']}, {machine['processor']}, "
+        f"{machine['instruction_set']}, {machine['threads']} threads, torch "
+        f"{machine['versions']['torch']}, Winograd layers in the plain-PyTorch reference."
+    )
+
+
+def write_between(path: Path, name: str, text: str) -> None:
+    """Put text between the marks `<!-- name -->` and `<!-- /name -->` of a document.
+
+    Raises:
+        ValueError: the document has no such marks.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    document = path.read_text()
+    before, found, rest = document.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"docs={path}: has no place for {name}; put {begin} and {end} into it")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def _named(group: Sequence[int]) -> str:
+    consecutive = len(group) > 2 and list(group) == list(range(group[0], group[-1] + 1))
+    if consecutive:
+        return f"{group[0]}-{group[-1]}"
+    return ", ".join(map(str, group)) if len(group) > 1 else f"split {group[0]}"
