@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from videowino.data.dataset import EpochSampler, VideoDataset
+from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
 from videowino.data.decode import DECODERS
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
@@ -35,7 +35,7 @@ class VideoDataModule(pl.LightningDataModule):
         part: range of the video's share that a uniform training clip spans.
         size: height and width of the crop that the network sees.
         resize: height and width, or the short side, before the crop; None keeps the frames' own.
-        batch_size: videos a batch.
+        batch_size: videos a batch, at most: training batches are of even size, no small one last.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
         crops: test crops a clip, 1 or 3; validation always takes one.
@@ -215,10 +215,12 @@ class VideoDataModule(pl.LightningDataModule):
         return self._loader(dataset, None)
 
     def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
+        batches: dict = {"batch_size": self.batch_size}
+        if sampler is not None:
+            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size)}
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            **batches,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

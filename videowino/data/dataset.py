@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import BatchSampler, Dataset, DistributedSampler
 
 from videowino.data.decode import open_video
 from videowino.data.sampling import ClipSampler
@@ -35,6 +36,24 @@ class EpochSampler(DistributedSampler):
         seeds = sample_seeds(self.seed, self.epoch, len(self.dataset))  # type: ignore[arg-type]
         order = super().__iter__()
         return ((index, int(seeds[index])) for index in order)
+
+
+class EvenBatches(BatchSampler):
+    """As many batches as needed, of sizes that differ by one at most.
+
+    A last batch of two clips would move batch norm's running statistics, and the weights, by noise
+    just before they are saved; here all clips are seen and no batch is small.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+        super().__init__(sampler, batch_size, drop_last=False)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        samples = list(self.sampler)
+        count = len(self)
+        for batch in range(count):
+            start, stop = (len(samples) * edge // count for edge in (batch, batch + 1))
+            yield samples[start:stop]
 
 
 def sample_seeds(seed: int, epoch: int, length: int) -> np.ndarray:
