@@ -32,7 +32,8 @@ class ClipSampler:
         part: for sampling="uniform", the share of the video that a training clip spans, drawn
             from this range: actions then also come earlier, later and slower.
         short_clips: a video with fewer frames than a clip spans is an error ("error"), starts
-            again ("loop"), or stands still at its last frame ("last").
+            again ("loop"), or stands still at its last frame ("last"). With sampling="uniform",
+            both of the latter spread the frames there are over the clip.
 
     Raises:
         ValueError: an argument out of its range.
@@ -133,6 +134,8 @@ class ClipSampler:
                 f"{num_frames} frames, but data.frames={self.frames} at data.stride={self.stride} "
                 f"needs {self.span}; ask for fewer, or set data.short_clips to loop or last"
             )
+        if self.sampling == "uniform":  # segments shorter than a frame repeat it, evenly
+            return num_frames
         return max(num_frames, self.span)
 
     def _within(self, indices: Tensor, num_frames: int) -> Tensor:
