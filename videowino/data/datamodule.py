@@ -55,6 +55,7 @@ class VideoDataModule(pl.LightningDataModule):
             the test list, which is the field's protocol.
         seed: seed of shuffling, clip choice, augmentation and `val_fraction`.
         limit_per_class: use at most so many videos of each class.
+        cache_gb: memory that each loading process may keep decoded videos in.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class VideoDataModule(pl.LightningDataModule):
         val_fraction: float = 0.0,
         seed: int = 0,
         limit_per_class: int | None = None,
+        cache_gb: float = 0.25,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -95,10 +97,11 @@ class VideoDataModule(pl.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.clips, self.crops, self.decoder = clips, crops, decoder
         self.missing, self.val_fraction = missing, val_fraction
-        self.limit_per_class = limit_per_class
+        self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
         _require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         _require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
         _require(stretch >= 1, f"data.stretch={stretch}: at least 1, which keeps the shape")
+        _require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         _require(clips >= 1, f"data.clips={clips}: at least 1")
         _require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
         _require(missing in ("warn", "error"), f"data.missing={missing!r}: 'warn' or 'error'")
@@ -188,7 +191,7 @@ class VideoDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Shuffled random clips."""
         videos = self.videos("train")
-        dataset = VideoDataset(videos, self._sampler, self._train_transform, self.decoder)
+        dataset = self._dataset(videos, self._train_transform)
         trainer = self.trainer
         sampler = EpochSampler(
             len(dataset),
@@ -211,8 +214,12 @@ class VideoDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
-        dataset = VideoDataset(self.videos(part), self._sampler, transform, self.decoder, clips)
-        return self._loader(dataset, None)
+        return self._loader(self._dataset(self.videos(part), transform, clips), None)
+
+    def _dataset(
+        self, videos: list[Video], transform: nn.Module, clips: int | None = None
+    ) -> VideoDataset:
+        return VideoDataset(videos, self._sampler, transform, self.decoder, clips, self.cache_gb)
 
     def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
         batches: dict = {"batch_size": self.batch_size}

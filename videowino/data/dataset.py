@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, Dataset, DistributedSampler
 
-from videowino.data.decode import open_video
+from videowino.data.decode import DecodedVideo, FrameReader, open_video
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video
 
@@ -71,6 +71,8 @@ class VideoDataset(Dataset):
             (crops, K, C, T, H, W) where `clips` is given.
         decoder: see `open_video`.
         clips: None for training (one random clip); else the number of test clips.
+        cache_gb: memory for whole decoded videos, in each process that loads. Videos are kept as
+            they come until it is full; a set of small videos is then decoded once.
     """
 
     def __init__(
@@ -80,9 +82,12 @@ class VideoDataset(Dataset):
         transform: nn.Module,
         decoder: str = "auto",
         clips: int | None = None,
+        cache_gb: float = 0.0,
     ) -> None:
         self.videos, self.sampler, self.transform = videos, sampler, transform
         self.decoder, self.clips = decoder, clips
+        self._kept: dict[int, FrameReader] = {}
+        self._room = int(cache_gb * 1e9)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -98,7 +103,7 @@ class VideoDataset(Dataset):
         """
         index, seed = key if isinstance(key, tuple) else (key, key)
         video = self.videos[index]
-        reader = open_video(video.path, self.decoder)
+        reader = self._open(index)
         try:
             clip = self._train_clip(reader, seed) if self.clips is None else self._views(reader)
         except ValueError as error:
@@ -106,7 +111,17 @@ class VideoDataset(Dataset):
             raise ValueError(text if str(video.path) in text else f"{video.path}: {text}") from None
         return {"clip": clip, "label": video.label, "video": index}
 
-    def _train_clip(self, reader, seed: int) -> torch.Tensor:
+    def _open(self, index: int) -> FrameReader:
+        if index in self._kept:
+            return self._kept[index]
+        reader = open_video(self.videos[index].path, self.decoder)
+        if reader.num_bytes > self._room:
+            return reader
+        self._room -= reader.num_bytes
+        self._kept[index] = DecodedVideo(reader)
+        return self._kept[index]
+
+    def _train_clip(self, reader: FrameReader, seed: int) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: the loader may run in the main process, whose GPU generators
             # are the network's.
@@ -114,7 +129,7 @@ class VideoDataset(Dataset):
             frames = reader.get_frames(self.sampler.train(reader.num_frames))
             return self.transform(frames)
 
-    def _views(self, reader) -> torch.Tensor:
+    def _views(self, reader: FrameReader) -> torch.Tensor:
         """V C T H W, the crops of the first clip first; the video is decoded once."""
         assert self.clips is not None
         indices = self.sampler.test(reader.num_frames, self.clips)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -29,9 +29,10 @@ class FrameReader(Protocol):
     """The frames of one open file."""
 
     num_frames: int
+    num_bytes: int  # of all frames, decoded
     fps: float
 
-    def get_frames(self, indices: Sequence[int]) -> Tensor:
+    def get_frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         """Decode frames `indices`, in that order, repeats allowed: uint8 T C H W."""
         ...
 
@@ -59,9 +60,9 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
         raise FileNotFoundError(f"{path}: no such video file")
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty (0 bytes)")
-    declared, fps = _read_header(path)
+    header = _read_header(path)
     if decoder != "pyav" and importlib.util.find_spec("decord") is not None:
-        reader = _open_decord(path, declared, fps)
+        reader = _open_decord(path, header)
         if reader is not None:
             return reader
         if decoder == "decord":
@@ -70,24 +71,31 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
             )
     elif decoder == "decord":
         raise ValueError("data.decoder='decord': not installed; `pip install decord2`, or use pyav")
-    return _PyAVReader(path, declared, fps)
+    return _PyAVReader(path, header)
 
 
-def _read_header(path: Path) -> tuple[int, float]:
-    """Frames that the container declares (0: it does not say) and frames per second."""
+class _Header(NamedTuple):
+    frames: int  # as declared; 0 where the container does not say
+    fps: float
+    frame_bytes: int
+
+
+def _read_header(path: Path) -> _Header:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise ValueError(f"{path}: no video stream in the file (audio only?)")
             stream = container.streams.video[0]
-            if not stream.codec_context.width or stream.codec_context.pix_fmt is None:
+            height, width = stream.codec_context.height, stream.codec_context.width
+            if not height * width or stream.codec_context.pix_fmt is None:
                 raise ValueError(f"{path}: no frame can be decoded: empty or corrupt video stream")
-            return stream.frames, float(stream.average_rate or stream.guessed_rate or 0)
+            fps = float(stream.average_rate or stream.guessed_rate or 0)
+            return _Header(stream.frames, fps, 3 * height * width)
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: not a readable video file ({error.strerror})") from error
 
 
-def _open_decord(path: Path, declared: int, fps: float) -> _DecordReader | None:
+def _open_decord(path: Path, header: _Header) -> _DecordReader | None:
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
@@ -98,17 +106,18 @@ def _open_decord(path: Path, declared: int, fps: float) -> _DecordReader | None:
         return None
     keys = np.asarray(video.get_key_indices())
     packed = len(keys) < len(video) and bool((np.diff(keys) == 1).any())
-    if packed or (declared and len(video) != declared):
+    if packed or (header.frames and len(video) != header.frames):
         return None
-    return _DecordReader(path, video, fps)
+    return _DecordReader(path, video, header)
 
 
 class _DecordReader:
-    def __init__(self, path: Path, video, fps: float) -> None:
-        self.path, self.video, self.fps = path, video, fps
-        self.num_frames = len(video)
+    def __init__(self, path: Path, video, header: _Header) -> None:
+        self.path, self.video, self.header = path, video, header
+        self.num_frames, self.fps = len(video), header.fps
+        self.num_bytes = self.num_frames * header.frame_bytes
 
-    def get_frames(self, indices: Sequence[int]) -> Tensor:
+    def get_frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         import decord
 
         wanted, back = _unique(indices, self.num_frames)
@@ -116,27 +125,28 @@ class _DecordReader:
             batch = self.video.get_batch(wanted)
         except (decord.DECORDError, RuntimeError, IndexError):
             # PyAV gives the frames that can be decoded, or the reason why there are none.
-            return _PyAVReader(self.path, self.num_frames, self.fps).get_frames(indices)
+            return _PyAVReader(self.path, self.header).get_frames(indices)
         frames = torch.from_dlpack(batch.to_dlpack())
-        return _pick(frames, back)
+        return _pick(frames, back).permute(0, 3, 1, 2)
 
 
 class _PyAVReader:
-    def __init__(self, path: Path, declared: int, fps: float) -> None:
-        self.path, self.fps = path, fps
+    def __init__(self, path: Path, header: _Header) -> None:
+        self.path, self.fps = path, header.fps
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             packets = container.demux(stream)
             self.num_frames = sum(1 for p in packets if p.size and not p.is_discard)
         if self.num_frames == 0:
             raise ValueError(f"{path}: no frame can be decoded: the video stream is empty")
-        if declared - self.num_frames > _tail(declared):
+        if header.frames - self.num_frames > _tail(header.frames):
             raise ValueError(
-                f"{path}: truncated: its header declares {declared} frames, "
+                f"{path}: truncated: its header declares {header.frames} frames, "
                 f"the file holds {self.num_frames}"
             )
+        self.num_bytes = self.num_frames * header.frame_bytes
 
-    def get_frames(self, indices: Sequence[int]) -> Tensor:
+    def get_frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         wanted, back = _unique(indices, self.num_frames)
         frames: list[np.ndarray] = []
         last, decoded = None, 0
@@ -162,7 +172,19 @@ class _PyAVReader:
                     f"{self.path}: corrupt: only {decoded} of {self.num_frames} frames decode"
                 )
             frames += [_to_rgb(last)] * missing
-        return _pick(torch.from_numpy(np.stack(frames)), back)
+        return _pick(torch.from_numpy(np.stack(frames)), back).permute(0, 3, 1, 2)
+
+
+class DecodedVideo:
+    """All frames of a reader, kept in memory; a reader itself."""
+
+    def __init__(self, reader: FrameReader) -> None:
+        self.num_frames, self.num_bytes, self.fps = reader.num_frames, reader.num_bytes, reader.fps
+        self._frames = reader.get_frames(range(reader.num_frames)).permute(0, 2, 3, 1)
+
+    def get_frames(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """Copies of the frames, uint8 T C H W."""
+        return self._frames[torch.as_tensor(indices)].permute(0, 3, 1, 2)
 
 
 def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -173,7 +195,7 @@ def _tail(num_frames: int) -> float:
     return max(_TAIL_FRAMES, _TAIL_SHARE * num_frames)
 
 
-def _unique(indices: Sequence[int], num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+def _unique(indices: Sequence[int] | Tensor, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
     wanted, back = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
     if wanted.size == 0 or wanted[0] < 0 or wanted[-1] >= num_frames:
         raise IndexError(f"frame indices {list(indices)} outside 0..{num_frames - 1}")
@@ -181,7 +203,7 @@ def _unique(indices: Sequence[int], num_frames: int) -> tuple[np.ndarray, np.nda
 
 
 def _pick(frames: Tensor, back: np.ndarray) -> Tensor:
-    """frames: T H W C of the distinct indices -> T C H W in the order asked for."""
-    if not np.array_equal(back, np.arange(len(frames))):
-        frames = frames[torch.from_numpy(back)]
-    return frames.permute(0, 3, 1, 2)
+    """frames: T H W C of the distinct indices -> those asked for, in their order."""
+    if np.array_equal(back, np.arange(len(frames))):
+        return frames
+    return frames[torch.from_numpy(back)]
