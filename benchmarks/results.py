@@ -28,6 +28,7 @@ from benchmarks.results_table import (
     LOW_RANK,
     VANILLA,
     Run,
+    around,
     caption,
     collect,
     table,
@@ -118,7 +119,7 @@ class Study:
         if code:
             lines = marker.with_suffix(".log").read_text().splitlines()
             said = lines[-1] if lines else f"exit code {code}"
-            raise RuntimeError(f"python {' '.join(command)}: {said} (all of it in {log.name})")
+            raise ValueError(f"{command[0]} failed, see {log.name}: {said.removeprefix('error: ')}")
         marker.write_text(done)
 
 
@@ -147,6 +148,8 @@ def study(
     Returns:
         What is written to results.json.
     """
+    if docs is not None:
+        around(docs, study.config.stem)  # before hours of training, not after
     console = console or Console()
     splits = [split for group in groups for split in group]
     runs = [DENSE, *study.pruned]

@@ -108,13 +108,22 @@ def write_between(path: Path, name: str, text: str) -> None:
     Raises:
         ValueError: the document has no such marks.
     """
+    before, after = around(path, name)
+    path.write_text(f"{before}\n\n{text}\n\n{after}")
+
+
+def around(path: Path, name: str) -> tuple[str, str]:
+    """What stands before and after the place of `write_between`, marks included.
+
+    Raises:
+        ValueError: the document has no such marks.
+    """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    document = path.read_text()
-    before, found, rest = document.partition(begin)
+    before, found, rest = path.read_text().partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise ValueError(f"docs={path}: has no place for {name}; put {begin} and {end} into it")
-    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
+    return before + begin, end + after
 
 
 def _named(group: Sequence[int]) -> str:

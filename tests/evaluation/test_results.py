@@ -151,7 +151,9 @@ def test_a_failed_run_says_what_failed(plan, monkeypatch):
         return Done
 
     monkeypatch.setattr(results.subprocess, "run", fail)
-    with pytest.raises(RuntimeError, match=r"train.py fit .*: error: data.root: no such folder"):
+    with pytest.raises(
+        ValueError, match=r"train.py failed, see .*finished.log: data.root: no such"
+    ):
         study(plan, [[1]], console=Console(quiet=True))
     assert not (plan.folder(1, DENSE) / "finished").exists()
 
@@ -166,6 +168,13 @@ def test_a_document_without_marks(tmp_path):
     path.write_text("<!-- clips -->")
     with pytest.raises(ValueError, match="has no place for clips; put <!-- clips --> and"):
         write_between(path, "clips", "text")
+
+
+def test_a_document_without_marks_is_told_of_before_training(plan, commands, tmp_path):
+    (tmp_path / "results.md").write_text("# Results")
+    with pytest.raises(ValueError, match="has no place for clips"):
+        study(plan, [[1]], docs=tmp_path / "results.md", console=Console(quiet=True))
+    assert commands == []
 
 
 def test_splits():
