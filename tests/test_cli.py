@@ -103,6 +103,8 @@ class Base:
 
 class Child(Base):
     def __init__(self, extra: int = 0, **kwargs):
+        if extra < 0:
+            raise ValueError(f"extra={extra}: 0 or more")
         super().__init__(**kwargs)
 
 
@@ -144,6 +146,17 @@ def test_parser_errors_name_the_option_and_the_nearest(arguments, line):
         new.parse_args([a.replace("CHILD", child) for a in arguments])
     text = cli.explain(str(raised.value), cli.option_names(new))
     assert text == line.replace("CHILD", child)
+
+
+def test_what_a_constructor_refuses_is_the_message(capsys):
+    new = jsonargparse.ArgumentParser(exit_on_error=False)
+    new.add_argument("--data", type=list[Base] | Base | None)
+    sys.modules.setdefault(__name__, sys.modules[Child.__module__])
+    config = new.parse_object(
+        {"data": [{"class_path": f"{__name__}.Child", "init_args": {"extra": -1}}]}
+    )
+    code, err = outcome(lambda: new.instantiate(config), capsys)
+    assert (code, err) == (2, "error: extra=-1: 0 or more\n")
 
 
 def test_no_name_is_suggested_where_none_is_near():

@@ -99,6 +99,10 @@ def explain(text: str, options: Iterable[str] = ()) -> str:
     problem = re.search(r"Problem with given class_path '([^']+)':\s*\n\s+(.+(?:\n {8,}.+)*)", text)
     if problem:
         return f"{place}: {problem[1]}: {_tidy(problem[2])}"
+    # A value that fits none of several types: what the first of them, the likely one, says of it.
+    first = re.search(r"\n *Errors:\s+- (.+?)(?=\n +- |\n *Given value|\Z)", text, re.DOTALL)
+    if first:
+        return f"{place}: {_tidy(first[1])}".removeprefix(": ")
     return _tidy(text)
 
 

@@ -18,6 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from videowino.callbacks import EMA, ColumnSparsity, EpochLines, EpochSeed, SpeedupLogger
 from videowino.cli import explain, option_names
 from videowino.data import VideoDataModule
+from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
 from videowino.training.run_logger import RunLogger
 
@@ -101,8 +102,7 @@ class TrainCLI(LightningCLI):
         config = self.config[self.subcommand]
         fit = self.subcommand == "fit"
         dry = bool(config.trainer.fast_dev_run)
-        name = f"{config.model.backbone}-{time.strftime('%Y%m%d-%H%M%S')}"
-        self.run = Path(config.run or f"runs/{name}")
+        self.run = Path(config.run) if config.run else new_folder(config.model.backbone)
         self.writes = not dry and (fit or config.run is not None)
         if config.sparsity is not None:
             set_sparsity(config.trainer, config.sparsity)
@@ -111,6 +111,9 @@ class TrainCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run)
         config.ckpt_path = find_checkpoint(config.ckpt_path, self.run, self.subcommand)
         if config.ckpt_path is not None:
+            read_checkpoint(
+                config.ckpt_path
+            )  # says what is wrong with it, which Lightning does not
             config.model.weights = None  # all weights come from the checkpoint
         elif fit and self.writes and holds_run(self.run):
             raise ValueError(
@@ -143,9 +146,8 @@ class TrainCLI(LightningCLI):
         if self.writes and options["enable_checkpointing"] is not False:
             last: dict[str, Any] = dict(
                 dirpath=self.run / "checkpoints",
-                save_last=True,
-                save_top_k=0,
-                enable_version_counter=False,
+                filename="last",
+                enable_version_counter=False,  # the one file, over and over
             )
             callbacks.append(ModelCheckpoint(**last, save_on_train_epoch_end=True))
             if config.checkpoint_every is not None:
@@ -167,10 +169,16 @@ class TrainCLI(LightningCLI):
         if self.writes and config.ckpt_path is None and self.trainer.is_global_zero:
             self.run.mkdir(parents=True, exist_ok=True)
             parser = self._subcommand_parsers[self.subcommand]
-            parser.save(config, self.run / "config.yaml", skip_none=False, overwrite=True)
+            parser.save(config, self.run / "config.yaml", skip_unset=False, overwrite=True)
             print(f"run folder: {self.run}", flush=True)
         elif config.ckpt_path is not None:
             print(f"continuing from {config.ckpt_path}", flush=True)
+
+    def after_fit(self) -> None:
+        """Print what a profiler found."""
+        profiler = self.trainer.profiler  # type: ignore[attr-defined]
+        if summary := profiler.summary():
+            print(summary, flush=True)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -218,6 +226,15 @@ def find_checkpoint(given: str | None, run: Path, subcommand: str) -> str | None
         return None  # the command that continues a run also starts it
     named = "ckpt_path=last" if given == "last" else f"ckpt_path={given}"
     raise FileNotFoundError(f"{named}: there is no file {path}")
+
+
+def new_folder(backbone: str) -> Path:
+    """A folder below runs/ that no run has yet, named after the network and the time."""
+    name = f"{backbone}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, number = Path("runs", name), 2
+    while folder.exists():
+        folder, number = Path("runs", f"{name}-{number}"), number + 1
+    return folder
 
 
 def holds_run(folder: Path) -> bool:
