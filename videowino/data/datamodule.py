@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -126,6 +127,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._test_transform = eval_transform(
             size=size, resize=resize, crops=crops, mirror=mirror, mean=mean, std=std
         )
+        self._start = (0, 0)
         self._class_names: list[str] | None = None
         self._videos: dict[str, list[Video]] = {}
 
@@ -201,6 +203,18 @@ class VideoDataModule(pl.LightningDataModule):
         )
         return self._loader(dataset, sampler)
 
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and batch that a training resumed from a checkpoint goes on with."""
+        loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
+        epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress
+        if batch.is_last_batch:
+            return {"epoch": epoch.started, "batch": 0}
+        return {"epoch": epoch.processed, "batch": batch.current.ready}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there; the epochs after it are whole again."""
+        self._start = state_dict["epoch"], state_dict["batch"]
+
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """The middle clip of each validation video, centre crop; [] where there are no videos."""
         return self._eval_loader("val", 1, self._val_transform) if self.videos("val") else []
@@ -224,7 +238,7 @@ class VideoDataModule(pl.LightningDataModule):
     def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
         batches: dict = {"batch_size": self.batch_size}
         if sampler is not None:
-            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size)}
+            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size, self._start)}
         return DataLoader(
             dataset,
             **batches,

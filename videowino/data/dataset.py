@@ -43,15 +43,28 @@ class EvenBatches(BatchSampler):
 
     A last batch of two clips would move batch norm's running statistics, and the weights, by noise
     just before they are saved; here all clips are seen and no batch is small.
+
+    Args:
+        sampler: the samples of an epoch.
+        batch_size: samples a batch, at most.
+        start: epoch and batch that a resumed training goes on with.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int) -> None:
+    sampler: EpochSampler
+
+    def __init__(
+        self, sampler: EpochSampler, batch_size: int, start: tuple[int, int] = (0, 0)
+    ) -> None:
         super().__init__(sampler, batch_size, drop_last=False)
+        # Loaders fetch ahead as soon as there is one, before Lightning says which epoch it is.
+        sampler.set_epoch(start[0])
+        self.start = start
 
     def __iter__(self) -> Iterator[list[Any]]:
         samples = list(self.sampler)
         count = len(self)
-        for batch in range(count):
+        epoch, first = self.start
+        for batch in range(first if self.sampler.epoch == epoch else 0, count):
             start, stop = (len(samples) * edge // count for edge in (batch, batch + 1))
             yield samples[start:stop]
 
