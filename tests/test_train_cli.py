@@ -17,7 +17,7 @@ import yaml
 from train import main
 from videowino import cli
 from videowino.data.synthetic import write_video
-from videowino.training import load_classifier, load_datamodule
+from videowino.training import VideoClassifier, load_classifier, load_datamodule
 from videowino.winograd import column_sparsity, winograd_layers
 
 REPOSITORY = Path(__file__).parents[1]
@@ -259,6 +259,30 @@ def in_a_process(args, at=-1):
     code = KILLED_LATE.format(repository=str(REPOSITORY), at=at)
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
     return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(("workers", "every"), [(0, None), (1, None), (1, 1)])
+def test_a_run_that_broke_off_goes_on_as_if_it_had_not(workers, every, base, tmp_path, monkeypatch):
+    args = ["fit", "--config", base, "--data.num_workers", str(workers)]
+    args += ["--trainer.max_epochs", "3", "--model.dropout", "0.3", "--model.mixup", "0.4"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    main([*args, "--run", str(whole)])
+
+    step = VideoClassifier.training_step
+
+    def broken(self, batch, batch_idx):
+        if self.trainer.global_step == 3:  # the second of the second epoch's two
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(VideoClassifier, "training_step", broken)
+        main([*args, "--run", str(cut), *(["--checkpoint_every", str(every)] if every else [])])
+    torch.manual_seed(99)
+    main(["fit", "--run", str(cut), "--ckpt_path", "last"])
+    for key in ("step", "train/loss", "val/loss"):
+        assert [r[key] for r in rows(cut)] == [r[key] for r in rows(whole)]
+    assert len([r for r in rows(cut) if r["train/loss"]]) == 6
 
 
 @pytest.mark.slow
