@@ -10,8 +10,8 @@ from videowino import cli
 
 
 @pytest.fixture(autouse=True)
-def _format_of_warnings(monkeypatch):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+def _as_warnings_were(monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
 
 def outcome(main, capsys):
@@ -58,8 +58,12 @@ def test_lightnings_misconfiguration_is_a_user_error():
 
 
 def test_warnings_are_one_line(capsys):
-    outcome(lambda: None, capsys)
-    assert warnings.formatwarning("a\n b", UserWarning, "f.py", 1) == "warning: a b\n"
+    def main():
+        warnings.simplefilter("always")
+        warnings.warn("two\n  lines", stacklevel=1)
+
+    with warnings.catch_warnings():
+        assert outcome(main, capsys) == (0, "warning: two lines\n")
 
 
 def test_interrupt_exits_130(capsys):

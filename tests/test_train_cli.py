@@ -28,7 +28,7 @@ def _like_a_process_of_its_own(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     with warnings.catch_warnings():
         yield
     torch.set_num_threads(threads)
@@ -211,6 +211,30 @@ def test_weights_and_biases_offline(base, tmp_path, monkeypatch):
     main(["fit", "--config", base, "--config", overlay, "--run", str(run)])
     assert list((run / "wandb").glob("offline-run-*/*.wandb"))
     assert (run / "metrics.csv").is_file()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("command", "config", "split", "clips"),
+    [
+        ("fit", "r3d18_hmdb51", 1, "5095 of 5100"),
+        ("test", "c3d_hmdb51", 1, "5095 of 5100"),
+        ("fit", "i3d_ucf101", 2, "13316 of 13320"),
+        ("test", "r3d18_ucf101", 1, "13316 of 13320"),
+    ],
+)
+def test_real_clips_with_the_official_lists(command, config, split, clips, shared_data, capsys):
+    name = config.partition("_")[2]
+    args = [command, "--config", str(REPOSITORY / f"configs/{config}.yaml")]
+    args += ["--config", str(REPOSITORY / "configs/overlay/debug.yaml")]
+    args += ["--data.root", str(shared_data / name), "--data.split", str(split)]
+    args += ["--model.weights", "null", "--model.width", "0.125", "--data.frames", "8"]
+    args += ["--data.size", "[32,32]", "--data.resize", "[40,56]", "--data.batch_size", "2"]
+    with pytest.warns(UserWarning, match=f"{clips} listed clips are not on disk and are left out"):
+        main(args)
+    assert ("epoch 1/1" if command == "fit" else "test/video_top1") in capsys.readouterr().out
+    message = fails(capsys, *args, "--data.missing", "error")
+    assert f"{clips} listed clips are not on disk" in message
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (REPOSITORY / "configs").glob("*.yaml")))

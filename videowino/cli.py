@@ -39,7 +39,7 @@ def run(main: Callable[[], object]) -> NoReturn:
     0 when it returns, 2 with one line on stderr for an error the user can mend, 130 when
     interrupted. Other exceptions pass through with their traceback. Warnings become one line each.
     """
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {_tidy(str(message))}\n"
+    warnings.showwarning = _show_warning  # not formatwarning, which Lightning sets at import
     try:
         main()
     except KeyboardInterrupt:
@@ -51,6 +51,10 @@ def run(main: Callable[[], object]) -> NoReturn:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(USER_ERROR)
     sys.exit(0)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {_tidy(str(message))}", file=sys.stderr, flush=True)
 
 
 def is_user_error(error: BaseException) -> bool:

@@ -30,6 +30,7 @@ _SILENCED = (
     ".*smaller than the logging interval.*",
     ".*isinstance.treespec, LeafSpec.*",
     ".*exists and is not empty.*",
+    "Total length of .* across ranks is zero.*",
     ".*your dataloader is not resumable.*",  # the data module's goes on where it was
     ".*callbacks used to create the checkpoint need to be provided.*",
 )
