@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from videowino.data.datamodule import VideoDataModule
-from videowino.data.splits import Video, read_lines
+from videowino.data.splits import Video, class_folders, read_lines
 from videowino.data.ucf101 import videos_folder
 
 _UNUSED, _TRAIN, _TEST = "0", "1", "2"  # the marks of the lists
@@ -29,6 +29,7 @@ class HMDB51(VideoDataModule):
         if self.split not in (1, 2, 3):
             raise ValueError(f"data.split={self.split}: HMDB51 has splits 1, 2 and 3")
         folder = videos_folder(self.root, "hmdb51")
+        class_folders(folder, self.class_names)  # an empty one is an error
         labels = {name: label for label, name in enumerate(self.class_names)}
         marked: dict[str, list[Video]] = {_TRAIN: [], _TEST: [], _UNUSED: []}
         for path in self._lists(self.split):

@@ -6,7 +6,7 @@ import random
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,15 +85,22 @@ def group_of(path: Path) -> str:
     return match[1].lower() if match else f"{path.parent.name}/{path.name}"
 
 
-def class_folders(videos: Path) -> dict[str, list[Path]]:
+def class_folders(videos: Path, names: Collection[str] | None = None) -> dict[str, list[Path]]:
     """Class folders below `videos` with their video files, both sorted by name.
+
+    Args:
+        videos: what holds the class folders.
+        names: the classes; None for every folder but `splits` and hidden ones.
 
     Raises:
         ValueError: a class folder holds no video file.
     """
     found = {}
-    for folder in sorted(p for p in videos.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
+    for folder in sorted(path for path in videos.iterdir() if path.is_dir()):
+        other = folder.name == "splits" or folder.name.startswith(".")
+        if other if names is None else folder.name not in names:
+            continue
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
         if not files:
             raise ValueError(f"{folder}: the class folder holds no video file; fill or remove it")
         found[folder.name] = files

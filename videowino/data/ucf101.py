@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from videowino.data.datamodule import VideoDataModule
-from videowino.data.splits import Video, listed_videos, read_class_index
+from videowino.data.splits import Video, class_folders, listed_videos, read_class_index
 
 
 class UCF101(VideoDataModule):
@@ -25,6 +25,7 @@ class UCF101(VideoDataModule):
         if self.split not in (1, 2, 3):
             raise ValueError(f"data.split={self.split}: UCF101 has splits 1, 2 and 3")
         folder = videos_folder(self.root, "UCF-101")
+        class_folders(folder, self.class_names)  # an empty one is an error
         train, test = (
             listed_videos(self._list(f"{part}list{self.split:02d}.txt"), folder, self.class_names)
             for part in ("train", "test")

@@ -38,7 +38,6 @@ class VideoFolder(VideoDataModule):
     @cached_property
     def _class_files(self) -> dict[str, list[Path]]:
         found = class_folders(self._videos_folder)
-        found.pop("splits", None)
         if not found:
             raise ValueError(
                 f"data.root={str(self.root)!r}: no class folders with video files in "
