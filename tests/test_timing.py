@@ -157,6 +157,22 @@ def test_layers_are_fed_the_shapes_of_the_forward_pass():
     assert result["spy"]["f"].speedup(result["spy"]["s"]) > 2
 
 
+def test_layers_are_fed_the_memory_layout_of_the_forward_pass():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Identity()
+            self.strides = []
+            self.layer.register_forward_pre_hook(lambda _, a: self.strides.append(a[0].stride()))
+
+        def forward(self, x):
+            return self.layer(x.contiguous(memory_format=torch.channels_last_3d))
+
+    model = Last()
+    time_layers({"m": model}, torch.zeros(2, 3, 4, 5, 6), ["layer"], budget=0, min_repeats=1)
+    assert set(model.strides) == {(360, 1, 90, 18, 3)}
+
+
 def test_layers_must_exist_and_be_called():
     x = torch.zeros(1, 2, 3, 4, 5)
     with pytest.raises(ValueError, match="other has no layer 'spy'"):

@@ -150,10 +150,10 @@ def time_layers(
 ) -> dict[str, dict[str, Timing]]:
     """Times single layers of several networks against each other, on inputs of the real shapes.
 
-    The first network is run once on `example` to learn what shapes its layers are given; random
-    tensors of those shapes are then fed to the layer of that name in every network, one layer
-    after another. A layer that is called several times in a forward pass is timed as the sum of
-    those calls.
+    The first network is run once on `example` to learn what its layers are given; random tensors
+    of those shapes and memory layouts are then fed to the layer of that name in every network, one
+    layer after another. A layer that is called several times in a forward pass is timed as the sum
+    of those calls.
 
     Args:
         models: name -> network; all must have the named layers, with the same inputs.
@@ -175,9 +175,12 @@ def time_layers(
     results: dict[str, dict[str, Timing]] = {}
     with _evaluating(models.values()), torch.inference_mode():
         first, model = next(iter(models.items()))
-        shapes = _input_shapes(model, {layer: found[first][layer] for layer in layers}, example)
+        shapes = _inputs(model, {layer: found[first][layer] for layer in layers}, example)
         for layer in layers:
-            inputs = [tuple(t.new_empty(t.shape).normal_() for t in call) for call in shapes[layer]]
+            inputs = [
+                tuple(torch.empty_like(like, device=device).normal_() for like, device in call)
+                for call in shapes[layer]
+            ]
             if not inputs:
                 raise ValueError(f"layers: the forward pass of {first} does not call {layer!r}")
             calls = {name: _bind(modules[layer], inputs) for name, modules in found.items()}
@@ -193,15 +196,15 @@ def _bind(module: nn.Module, calls: list[tuple]) -> Callable[[], None]:
     return run
 
 
-def _input_shapes(
+def _inputs(
     model: nn.Module, layers: Mapping[str, nn.Module], example: object
-) -> dict[str, list[tuple[Tensor, ...]]]:
-    """Layer -> one tuple a call of tensors without storage of their own, like its inputs."""
-    seen: dict[str, list[tuple[Tensor, ...]]] = {name: [] for name in layers}
+) -> dict[str, list[tuple[tuple[Tensor, torch.device], ...]]]:
+    """Layer -> one tuple a call: tensors without storage, like its inputs, and their devices."""
+    seen: dict[str, list[tuple[tuple[Tensor, torch.device], ...]]] = {name: [] for name in layers}
 
     def recorder(name: str) -> Callable[[nn.Module, tuple], None]:
         def hook(module: nn.Module, args: tuple) -> None:
-            seen[name].append(tuple(a.new_empty(()).expand(a.shape) for a in args))
+            seen[name].append(tuple((torch.empty_like(a, device="meta"), a.device) for a in args))
 
         return hook
 

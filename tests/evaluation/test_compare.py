@@ -125,6 +125,10 @@ def test_times_are_against_the_baseline(result):
     assert set(result.layers[0].ms_per_clip) == {"dense", "exact Winograd", "half"}
 
 
+def test_the_memory_layout_is_stated(result):
+    assert {row.memory_layout for row in result.rows} <= {"channels first", "channels last"}
+
+
 def test_what_it_was_measured_on(result):
     assert (result.data.videos, result.data.views) == (16, 2)
     assert result.data.clip_shape == FRAMES

@@ -22,7 +22,7 @@ from videowino.evaluation.comparison import (
 )
 from videowino.evaluation.environment import describe
 from videowino.evaluation.folding import fold
-from videowino.evaluation.latency import Latency, measure
+from videowino.evaluation.latency import Latency, in_fastest_layout, measure
 from videowino.evaluation.networks import Network
 from videowino.report import count
 from videowino.winograd import column_sparsity, winograd_layers
@@ -49,7 +49,7 @@ def compare(
     """Evaluates and times networks side by side.
 
     All see the same clips, decoded once; times are medians of forward passes taken in turns, of
-    the networks as inference runs them (see `fold`).
+    the networks as inference runs them (see `fold`), each in its faster memory layout.
 
     Args:
         networks: the dense baseline first, see `gather`.
@@ -70,15 +70,23 @@ def compare(
         network.model.to(device).eval()
     accuracies, clip, views = _accuracies(networks, data, device, console)
     names = _swapped_layers(networks) if layers else []
-    models = {network.name: fold(network.model) for network in networks}
     clip = clip.to(device).contiguous()
+    models, layouts = {}, {}
+    with _status(console, "finding each network's faster memory layout"):
+        for network in networks:
+            models[network.name], layouts[network.name] = in_fastest_layout(
+                fold(network.model), clip, threads=threads
+            )
     latencies = []
     for size in batch_sizes:
         with _status(console, f"timing {len(models)} networks in turns, batch {size}"):
             latencies += measure(models, clip, [size], layers=names, budget=budget, threads=threads)
-    rows = [_row(n, networks[0].name, accuracies, latencies, clip[None]) for n in networks]
+    rows = [
+        _row(n, networks[0].name, accuracies, latencies, layouts[n.name], clip[None])
+        for n in networks
+    ]
     videos = data.videos("test")
-    swapped = any(winograd_layers(model) for model in models.values())
+    swapped = any(winograd_layers(network.model) for network in networks)
     return Comparison(
         rows=rows,
         data=TestData(
@@ -118,6 +126,8 @@ def _accuracies(
             yield batch
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    if console is not None and not console.is_terminal:
+        console.print(f"evaluating {len(trained)} networks on {len(data.videos('test'))} videos")
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as bar:
         task = bar.add_task("test videos", total=len(data.videos("test")))
         accuracies = evaluate(
@@ -141,6 +151,7 @@ def _row(
     baseline: str,
     accuracies: dict[str, Accuracy],
     latencies: list[Latency],
+    layout: str,
     example: Tensor,
 ) -> Row:
     counts = count(network.model, example)
@@ -156,6 +167,7 @@ def _row(
         trainable=counts.trainable,
         multiplications=round(counts.multiplications),
         multiplications_dense=round(counts.multiplications_dense),
+        memory_layout=layout,
         speed=[
             Speed(
                 batch_size=latency.batch_size,
@@ -215,4 +227,7 @@ def _unsteady(rows: list[Row]) -> list[str]:
 
 
 def _status(console: Console | None, text: str) -> Any:
-    return (console or Console(quiet=True)).status(text)
+    console = console or Console(quiet=True)
+    if not console.is_terminal:  # where a spinner shows nothing
+        console.print(text)
+    return console.status(text)

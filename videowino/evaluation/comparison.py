@@ -71,6 +71,7 @@ class Row:
         trainable: those that training changes.
         multiplications: for one clip.
         multiplications_dense: for one clip, had no layer been swapped.
+        memory_layout: "channels first" or "channels last", in which it was timed, being faster.
         speed: one entry a batch size.
     """
 
@@ -84,6 +85,7 @@ class Row:
     trainable: int
     multiplications: int
     multiplications_dense: int
+    memory_layout: str
     speed: list[Speed]
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from videowino.winograd import WinogradConv3d, winograd_layers
+from videowino.winograd import Tile, WinogradConv3d, reference, winograd_layers
+from videowino.winograd.functional import normalize_padding
 
 
 def fold(model: nn.Module) -> nn.Module:
@@ -15,8 +18,7 @@ def fold(model: nn.Module) -> nn.Module:
 
     In training U follows from what is trained, in every forward pass: from the filter, from the
     factors. At inference it is constant. Without folding, a parameterization would be timed
-    instead of the convolution. Parameters are in PyTorch's usual memory layout (channels first),
-    in which dense networks run fastest on a CPU without gradients.
+    instead of the convolution. Parameters are in PyTorch's usual memory layout, channels first.
 
     Args:
         model: any network; it is left as it is.
@@ -26,7 +28,7 @@ def fold(model: nn.Module) -> nn.Module:
     """
     folded = deepcopy(model)
     folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    swaps = {layer: _with_weight_at_hand(layer) for layer in winograd_layers(folded).values()}
+    swaps = {layer: FoldedConv3d(layer) for layer in winograd_layers(folded).values()}
     for parent in list(folded.modules()):
         for name, child in list(parent._modules.items()):
             if isinstance(child, WinogradConv3d):
@@ -34,25 +36,50 @@ def fold(model: nn.Module) -> nn.Module:
     return folded.eval().requires_grad_(False)
 
 
-def _with_weight_at_hand(layer: WinogradConv3d) -> WinogradConv3d:
-    own = WinogradConv3d(
-        layer.in_channels,
-        layer.out_channels,
-        layer.kernel_size,
-        padding=layer.padding,
-        bias=layer.bias is not None,
-        padding_mode=layer.padding_mode,
-        tile=layer.tile.m,
-        parameterization="vanilla",
-        points=layer.tile.points or None,
-        device=layer.gate.device,
-        dtype=layer.gate.dtype,
-    )
-    u = layer.winograd_weight()
-    assert own.column_scale is not None
-    # Stored by columns, which is how the convolution reads it: the layer then transposes nothing.
-    stored = (u / own.column_scale).permute(2, 0, 1).contiguous().permute(1, 2, 0)
-    own.weight = nn.Parameter(stored, requires_grad=False)
-    own.bias = layer.bias
-    own.set_column_mask(layer.column_mask, compensate=False)
-    return own
+class FoldedConv3d(nn.Module):
+    """A Winograd layer by the plain-PyTorch reference, holding nothing but its kept columns.
+
+    Args:
+        layer: what to compute; it may go away afterwards.
+
+    Attributes:
+        weight: (P', C_out, C_in), U over the kept columns.
+        columns: (P',) which they are; None if all.
+    """
+
+    def __init__(self, layer: WinogradConv3d) -> None:
+        super().__init__()
+        u = layer.winograd_weight().permute(2, 0, 1)
+        self.tile: Tile = layer.tile
+        self.columns = layer.kept_columns
+        kept = u if self.columns is None else u[self.columns]
+        self.weight = nn.Parameter(kept.contiguous(), requires_grad=False)
+        self.bias = layer.bias
+        self._mode = layer.padding_mode
+        padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
+        self._pads = normalize_padding(padding, layer.tile.taps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: N C D H W."""
+        pads = self._pads
+        if self._mode != "zeros":
+            d0, d1, h0, h1, w0, w1 = pads
+            x, pads = F.pad(x, (w0, w1, h0, h1, d0, d1), mode=self._mode), (0,) * 6
+        _, outputs, inputs = self.weight.shape
+        weights = _Packed((outputs, inputs), columns=self.columns, u=self.weight)
+        return reference.forward(x, weights, self.bias, self.tile, pads)
+
+
+@dataclass(frozen=True)
+class _Packed(reference.Weights):
+    """A Winograd weight that is there already; `u` is (P', C_out, C_in)."""
+
+    u: Tensor | None = None
+
+    def to(self, dtype: torch.dtype) -> _Packed:
+        assert self.u is not None
+        return replace(self, u=self.u.to(dtype))
+
+    def packed(self, tile: Tile) -> Tensor:
+        assert self.u is not None
+        return self.u
