@@ -1,4 +1,3 @@
-import re
 import shutil
 from collections import Counter
 
@@ -385,7 +384,6 @@ def test_arguments_out_of_range(name, value, message):
         VideoDataModule(**{"root": ".", name: value})
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -393,14 +391,12 @@ def test_arguments_out_of_range(name, value, message):
         ({"size": (30, 30)}, r"_c01.avi: frames are 24x32 after data.resize, smaller than"),
     ],
 )
-def test_unfit_video_is_named(listed, num_workers, change, message):
-    options = {**SMALL, **change, "num_workers": num_workers}
-    data = VideoFolder(root=str(listed), **options)
+def test_unfit_video_is_named(listed, change, message):
+    data = VideoFolder(root=str(listed), **{**SMALL, **change})
     for loader in (data.train_dataloader(), data.test_dataloader()):
         with pytest.raises(ValueError, match=message) as caught:
             list(loader)
-        last_line = str(caught.value).strip().splitlines()[-1]
-        assert re.search(message, last_line)
+        assert "\n" not in str(caught.value)
 
 
 def test_broken_video_is_named(listed):

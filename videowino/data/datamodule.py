@@ -237,8 +237,12 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
         batches: dict = {"batch_size": self.batch_size}
-        if sampler is not None:
-            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size, self._start)}
+        if sampler is not None and sampler.num_replicas > 1:
+            # Lightning puts a sampler of its own in the place of a batch sampler.
+            batches["sampler"] = sampler
+        elif sampler is not None:
+            same = getattr(self.trainer, "overfit_batches", 0) > 0
+            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size, self._start, same)}
         return DataLoader(
             dataset,
             **batches,

@@ -48,19 +48,26 @@ class EvenBatches(BatchSampler):
         sampler: the samples of an epoch.
         batch_size: samples a batch, at most.
         start: epoch and batch that a resumed training goes on with.
+        same: give the first epoch again and again, to overfit on a few batches.
     """
 
     sampler: EpochSampler
 
     def __init__(
-        self, sampler: EpochSampler, batch_size: int, start: tuple[int, int] = (0, 0)
+        self,
+        sampler: EpochSampler,
+        batch_size: int,
+        start: tuple[int, int] = (0, 0),
+        same: bool = False,
     ) -> None:
         super().__init__(sampler, batch_size, drop_last=False)
         # Loaders fetch ahead as soon as there is one, before Lightning says which epoch it is.
         sampler.set_epoch(start[0])
-        self.start = start
+        self.start, self.same = start, same
 
     def __iter__(self) -> Iterator[list[Any]]:
+        if self.same:
+            self.sampler.set_epoch(0)
         samples = list(self.sampler)
         count = len(self)
         epoch, first = self.start
