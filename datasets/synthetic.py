@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from videowino.cli import run
+from videowino.cli import explain, option_names, run
 
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command line `args`, that of the process if None."""
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
     from rich.console import Console
     from rich.progress import track
 
@@ -22,7 +22,10 @@ def main(args: list[str] | None = None) -> None:
     parser = ArgumentParser(description=__doc__, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--root", type=str, default="datasets/synthetic", help="where to put it")
     parser.add_class_arguments(SyntheticSpec, as_group=False)
-    options = parser.parse_args(args).as_dict()
+    try:
+        options = parser.parse_args(args).as_dict()
+    except ArgumentError as error:
+        raise ValueError(explain(str(error), option_names(parser))) from error
     root = options.pop("root")
     spec = SyntheticSpec(**options)
     if is_rendered(root, spec):
