@@ -122,6 +122,8 @@ def test_a_run_from_fit_to_predict(base, rendered, tmp_path, capsys):
     assert saved["trainer"]["max_epochs"] == 2 and saved["seed_everything"] == 0
     losses = [float(r["train/loss"]) for r in rows(run) if r["train/loss"]]
     assert len(losses) == 4
+    rates = [float(r["lr-SGD/weights"]) for r in rows(run) if r["lr-SGD/weights"]]
+    assert rates == pytest.approx([0.05, 0.05 * 0.8535534, 0.025, 0.05 * 0.1464466])
     validated = [r for r in rows(run) if r["val/video_top1"]]
     assert [r["step"] for r in validated] == ["1", "3"]
     out = capsys.readouterr().out
@@ -133,7 +135,20 @@ def test_a_run_from_fit_to_predict(base, rendered, tmp_path, capsys):
     (tested,) = rows(run / "test")
     assert tested["test/video_top1"] == tested["test/clip_top1"] in ("0.5", "0.75", "1.0", "0.25")
     main(["validate", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
+
     main(["predict", "--run", str(run), "--ckpt_path", "last"])
+    predicted = rows(run / "predict", "predictions.csv")
+    assert [Path(r["video"]).name for r in predicted] == [
+        f"v_{name}_g0{group}_c01.avi" for name in ("Bright", "Dark") for group in (5, 6)
+    ]
+    assert [r["label"] for r in predicted] == ["Bright", "Bright", "Dark", "Dark"]
+    right = sum(r["label"] == r["predicted"] for r in predicted) / 4
+    assert right == float(rows(run)[-2]["val/video_top1"])  # one clip a video in both
+    assert all(0.5 <= float(r["probability"]) <= 1 for r in predicted)
+    capsys.readouterr()
+    main(["predict", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == (run / "predict" / "predictions.csv").read_text().splitlines()
 
     classifier = load_classifier(run / "checkpoints" / "last.ckpt")
     assert classifier.hparams["num_classes"] == 2

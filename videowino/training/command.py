@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from videowino.callbacks import EMA, ColumnSparsity, EpochLines, EpochSeed, SpeedupLogger
@@ -20,6 +19,16 @@ from videowino.cli import explain, option_names
 from videowino.data import VideoDataModule
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
+from videowino.training.predictions import prediction_rows, write_csv
+from videowino.training.run_folder import (
+    CHECKPOINTS,
+    CONFIG,
+    LAST,
+    find_checkpoint,
+    holds_run,
+    new_folder,
+    with_config_of_run,
+)
 from videowino.training.run_logger import RunLogger
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -114,9 +123,7 @@ class TrainCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run)
         config.ckpt_path = find_checkpoint(config.ckpt_path, self.run, self.subcommand)
         if config.ckpt_path is not None:
-            read_checkpoint(
-                config.ckpt_path
-            )  # says what is wrong with it, which Lightning does not
+            read_checkpoint(config.ckpt_path)  # Lightning would not say what is wrong with it
             config.model.weights = None  # all weights come from the checkpoint
         elif fit and self.writes and holds_run(self.run):
             raise ValueError(
@@ -146,10 +153,12 @@ class TrainCLI(LightningCLI):
         callbacks: list[pl.Callback] = [EpochLines()]
         if config.seed_everything is not False:
             callbacks.append(EpochSeed(self.config[self.subcommand].seed_everything))
+        if self.writes and options["logger"] is not False:
+            callbacks.append(LearningRateMonitor(logging_interval="step"))
         if self.writes and options["enable_checkpointing"] is not False:
             last: dict[str, Any] = dict(
-                dirpath=self.run / "checkpoints",
-                filename="last",
+                dirpath=self.run / CHECKPOINTS,
+                filename=LAST,
                 enable_version_counter=False,  # the one file, over and over
             )
             callbacks.append(ModelCheckpoint(**last, save_on_train_epoch_end=True))
@@ -167,21 +176,44 @@ class TrainCLI(LightningCLI):
         return [RunLogger(folder), *([] if given is True else as_list(given))]
 
     def before_fit(self) -> None:
-        """Save the configuration of a new run."""
+        """Save the configuration of a new run, and say what is about to train."""
         config = self.config[self.subcommand]
-        if self.writes and config.ckpt_path is None and self.trainer.is_global_zero:
-            self.run.mkdir(parents=True, exist_ok=True)
-            parser = self._subcommand_parsers[self.subcommand]
-            parser.save(config, self.run / "config.yaml", skip_unset=False, overwrite=True)
+        saved = self.run / CONFIG
+        if self.writes and self.trainer.is_global_zero:
+            if config.ckpt_path is None or not saved.exists():
+                parser = self._subcommand_parsers[self.subcommand]
+                self.run.mkdir(parents=True, exist_ok=True)
+                own = config.clone()
+                own.run = own.ckpt_path = None  # a run can be moved, and started anew
+                parser.save(own, saved, skip_unset=False, overwrite=True)
             print(f"run folder: {self.run}", flush=True)
-        elif config.ckpt_path is not None:
+        if config.ckpt_path is not None:
             print(f"continuing from {config.ckpt_path}", flush=True)
+        if (swap := self.model.conversion) is not None:
+            print(
+                f"{len(swap.swapped)} of {len(swap.layers)} convolutions are Winograd convolutions "
+                f"({config.model.winograd.parameterization})",
+                flush=True,
+            )
 
     def after_fit(self) -> None:
         """Print what a profiler found."""
         profiler = self.trainer.profiler  # type: ignore[attr-defined]
         if summary := profiler.summary():
             print(summary, flush=True)
+
+    def predict(self, **options: Any) -> None:
+        """Write the classes of the test videos to predictions.csv, or print them without --run."""
+        batches: Any = self.trainer.predict(**options)
+        rows = prediction_rows(batches, self.datamodule)
+        if not self.writes:
+            write_csv(rows, sys.stdout)
+            return
+        path = self.run / "predict" / "predictions.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="") as file:
+            write_csv(rows, file)
+        print(f"predictions: {path}", flush=True)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -200,51 +232,3 @@ def set_sparsity(trainer: Namespace, sparsity: float) -> None:
     for callback in found:
         callback.init_args.sparsity = sparsity
     trainer.callbacks = callbacks
-
-
-def with_config_of_run(args: list[str]) -> list[str]:
-    """The arguments, with the config.yaml of the run that they name where they give no config."""
-    if any(a == "-c" or a == "--config" or a.startswith(("--config=", "--help")) for a in args):
-        return args
-    folders = [Path(run) for run in _values(args, "--run")]
-    folders += [Path(ckpt).parent.parent for ckpt in _values(args, "--ckpt_path") if ckpt != "last"]
-    for folder in folders:
-        if _values(args, "--ckpt_path") and (folder / "config.yaml").is_file():
-            return [args[0], "--config", str(folder / "config.yaml"), *args[1:]]
-    return args
-
-
-def find_checkpoint(given: str | None, run: Path, subcommand: str) -> str | None:
-    """The checkpoint file that `--ckpt_path` means; None starts anew.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    if given is None:
-        return None
-    path = run / "checkpoints" / "last.ckpt" if given == "last" else Path(given)
-    if path.is_file():
-        return str(path)
-    if given == "last" and subcommand == "fit" and not holds_run(run):
-        return None  # the command that continues a run also starts it
-    named = "ckpt_path=last" if given == "last" else f"ckpt_path={given}"
-    raise FileNotFoundError(f"{named}: there is no file {path}")
-
-
-def new_folder(backbone: str) -> Path:
-    """A folder below runs/ that no run has yet, named after the network and the time."""
-    name = f"{backbone}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder, number = Path("runs", name), 2
-    while folder.exists():
-        folder, number = Path("runs", f"{name}-{number}"), number + 1
-    return folder
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a `fit` has begun to train in the folder."""
-    return any((folder / name).exists() for name in ("metrics.csv", "checkpoints"))
-
-
-def _values(args: list[str], option: str) -> list[str]:
-    split = [a.partition("=")[2] for a in args if a.startswith(f"{option}=")]
-    return split + [b for a, b in zip(args, args[1:]) if a == option]
