@@ -54,7 +54,7 @@ def make_row(name, kind, parameterization, kept, accuracy, speeds):
         trainable=1_234_000,
         multiplications=6_790_000_000,
         multiplications_dense=40_700_000_000,
-        memory_layout="channels first",
+        form="oneDNN, channels first",
         speed=[
             Speed(size, 100 / speedup, 3.0, 9, speedup) for size, speedup in zip((1, 8), speeds)
         ],

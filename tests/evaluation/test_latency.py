@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from videowino.evaluation.latency import Latency, in_fastest_layout, measure
+from videowino.evaluation.latency import Latency, measure
 from videowino.timing import Timing
 
 
@@ -54,33 +54,6 @@ def test_measures_each_batch_size_and_layer():
         assert latency.networks["once"].threads == 1
         # The layer is fed as often as the first network calls it, in both networks.
         assert latency.layers["conv"]["often"].repeats == 3
-
-
-class Layout(nn.Module):
-    """Slow on clips of one memory layout."""
-
-    def __init__(self, slow_on):
-        super().__init__()
-        self.conv = nn.Conv3d(2, 2, 3, padding=1)
-        self.slow_on = slow_on
-
-    def forward(self, x):
-        if x.is_contiguous(memory_format=self.slow_on):
-            for _ in range(200):
-                torch.ones(64, 64) @ torch.ones(64, 64)
-        return self.conv(x)
-
-
-def test_the_faster_memory_layout_is_taken():
-    clip = torch.randn(2, 4, 8, 8)
-    model = Layout(torch.contiguous_format)
-    fast, layout = in_fastest_layout(model, clip)
-    assert layout == "channels last"
-    assert fast.conv.weight.is_contiguous(memory_format=torch.channels_last_3d)
-    torch.testing.assert_close(fast(clip[None]), model(clip[None]))
-    assert model.conv.weight.is_contiguous()
-    model = Layout(torch.channels_last_3d)
-    assert in_fastest_layout(model, clip) == (model, "channels first")
 
 
 def test_batch_size_below_one():

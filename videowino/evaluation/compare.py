@@ -21,8 +21,9 @@ from videowino.evaluation.comparison import (
     TestData,
 )
 from videowino.evaluation.environment import describe
+from videowino.evaluation.fastest import in_fastest_form
 from videowino.evaluation.folding import fold
-from videowino.evaluation.latency import Latency, in_fastest_layout, measure
+from videowino.evaluation.latency import Latency, measure
 from videowino.evaluation.networks import Network
 from videowino.report import count
 from videowino.winograd import column_sparsity, winograd_layers
@@ -49,7 +50,8 @@ def compare(
     """Evaluates and times networks side by side.
 
     All see the same clips, decoded once; times are medians of forward passes taken in turns, of
-    the networks as inference runs them (see `fold`), each in its faster memory layout.
+    the networks as inference runs them (see `fold`), each in its fastest form (see
+    `in_fastest_form`).
 
     Args:
         networks: the dense baseline first, see `gather`.
@@ -71,10 +73,10 @@ def compare(
     accuracies, clip, views = _accuracies(networks, data, device, console)
     names = _swapped_layers(networks) if layers else []
     clip = clip.to(device).contiguous()
-    models, layouts = {}, {}
-    with _status(console, "finding each network's faster memory layout"):
+    models, forms = {}, {}
+    with _status(console, "finding the fastest form of each network"):
         for network in networks:
-            models[network.name], layouts[network.name] = in_fastest_layout(
+            models[network.name], forms[network.name] = in_fastest_form(
                 fold(network.model), clip, threads=threads
             )
     latencies = []
@@ -82,7 +84,7 @@ def compare(
         with _status(console, f"timing {len(models)} networks in turns, batch {size}"):
             latencies += measure(models, clip, [size], layers=names, budget=budget, threads=threads)
     rows = [
-        _row(n, networks[0].name, accuracies, latencies, layouts[n.name], clip[None])
+        _row(n, networks[0].name, accuracies, latencies, forms[n.name], clip[None])
         for n in networks
     ]
     videos = data.videos("test")
@@ -151,7 +153,7 @@ def _row(
     baseline: str,
     accuracies: dict[str, Accuracy],
     latencies: list[Latency],
-    layout: str,
+    form: str,
     example: Tensor,
 ) -> Row:
     counts = count(network.model, example)
@@ -167,7 +169,7 @@ def _row(
         trainable=counts.trainable,
         multiplications=round(counts.multiplications),
         multiplications_dense=round(counts.multiplications_dense),
-        memory_layout=layout,
+        form=form,
         speed=[
             Speed(
                 batch_size=latency.batch_size,

@@ -71,7 +71,7 @@ class Row:
         trainable: those that training changes.
         multiplications: for one clip.
         multiplications_dense: for one clip, had no layer been swapped.
-        memory_layout: "channels first" or "channels last", in which it was timed, being faster.
+        form: how it was timed, as "oneDNN, channels last": the fastest of those that PyTorch has.
         speed: one entry a batch size.
     """
 
@@ -85,7 +85,7 @@ class Row:
     trainable: int
     multiplications: int
     multiplications_dense: int
-    memory_layout: str
+    form: str
     speed: list[Speed]
 
 

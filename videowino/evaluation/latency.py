@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from videowino.timing import Timing, time_layers, time_models
-
-CHANNELS_FIRST, CHANNELS_LAST = "channels first", "channels last"
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,6 @@ class Latency:
     def speedup(self, name: str, baseline: str) -> float:
         """How many times faster than `baseline`, both measured here; below 1 is slower."""
         return self.networks[name].speedup(self.networks[baseline])
-
-
-def in_fastest_layout(
-    model: nn.Module, clip: Tensor, *, threads: int | None = None
-) -> tuple[nn.Module, str]:
-    """The network in whichever memory layout it runs faster, channels first or last.
-
-    Which one that is depends on network, clip and machine, for dense and Winograd networks alike;
-    to time them all in one would favour some.
-
-    Args:
-        model: parameters channels first; left as it is.
-        clip: (C, T, H, W).
-        threads: as for `measure`.
-
-    Returns:
-        The network, or a copy with channels last that lays out its input by itself, and
-        CHANNELS_FIRST or CHANNELS_LAST.
-    """
-    layout = torch.channels_last_3d
-    last = deepcopy(model)
-    last.to(memory_format=layout)  # type: ignore[call-overload]
-    last.register_forward_pre_hook(lambda _, args: (args[0].contiguous(memory_format=layout),))
-    both = {CHANNELS_FIRST: model, CHANNELS_LAST: last}
-    found = time_models(both, clip[None], budget=0, min_repeats=3, warmup=1, threads=threads)
-    fastest = min(both, key=lambda name: found[name].median)
-    return both[fastest], fastest
 
 
 def measure(
