@@ -72,6 +72,23 @@ def test_normalisation():
     assert_close(own[:, 0], own[:, 1], atol=0.05, rtol=0)  # contrast is gone
 
 
+def test_background_subtraction_leaves_what_moves():
+    moving = torch.randint(0, 256, (5, 3, 4, 4), dtype=torch.uint8)
+    room = torch.randint(0, 100, (1, 3, 4, 4), dtype=torch.uint8)
+    options = {"size": (4, 4), "mean": None, "subtract_background": True}
+    transform = eval_transform(**options)
+    one, other = transform(torch.stack([moving // 2, moving // 2 + room]))[0]
+    assert_close(one, other, atol=1e-4, rtol=0)
+    assert_close(one.mean(1), torch.zeros(3, 4, 4), atol=1e-5, rtol=0)
+    assert abs(one.std(correction=0).item() - 1) < 0.1
+    assert train_transform(flip=False, **options)(room.expand(5, -1, -1, -1)).abs().max() < 1e-4
+
+
+def test_background_subtraction_has_no_use_for_a_mean():
+    with pytest.raises(ValueError, match="data.mean=.* set data.mean to null"):
+        train_transform(size=(4, 4), subtract_background=True)
+
+
 @pytest.mark.parametrize(("resize", "shape"), [((8, 12), (8, 12)), (5, (5, 7)), (None, (10, 14))])
 def test_resize_comes_before_the_crop(resize, shape):
     transform = eval_transform(size=shape, resize=resize, **PLAIN)

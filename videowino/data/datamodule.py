@@ -49,6 +49,8 @@ class VideoDataModule(pl.LightningDataModule):
         mean: per-channel mean of frames in [0, 1], Kinetics-400's by default; None normalises
             each clip by its own mean and deviation.
         std: per-channel standard deviation.
+        subtract_background: leave only what moves, by taking each pixel's mean over the clip away;
+            for cameras that stand still. Wants `mean` None.
         decoder: "auto", "decord" or "pyav".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
@@ -82,6 +84,7 @@ class VideoDataModule(pl.LightningDataModule):
         stretch: float = 4 / 3,
         mean: tuple[float, float, float] | None = KINETICS_MEAN,
         std: tuple[float, float, float] = KINETICS_STD,
+        subtract_background: bool = False,
         decoder: str = "auto",
         short_clips: str = "error",
         missing: str = "warn",
@@ -112,6 +115,11 @@ class VideoDataModule(pl.LightningDataModule):
             f"data.limit_per_class={limit_per_class}: at least 1, or null for all",
         )
         self._sampler = ClipSampler(frames, stride, sampling, short_clips, part)
+        normalisation: dict[str, Any] = {
+            "mean": mean,
+            "std": std,
+            "subtract_background": subtract_background,
+        }
         self._train_transform = train_transform(
             size=size,
             resize=resize,
@@ -120,12 +128,11 @@ class VideoDataModule(pl.LightningDataModule):
             flip=flip,
             color_jitter=color_jitter,
             random_erasing=random_erasing,
-            mean=mean,
-            std=std,
+            **normalisation,
         )
-        self._val_transform = eval_transform(size=size, resize=resize, mean=mean, std=std)
+        self._val_transform = eval_transform(size=size, resize=resize, **normalisation)
         self._test_transform = eval_transform(
-            size=size, resize=resize, crops=crops, mirror=mirror, mean=mean, std=std
+            size=size, resize=resize, crops=crops, mirror=mirror, **normalisation
         )
         self._start = (0, 0)
         self._class_names: list[str] | None = None

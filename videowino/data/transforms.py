@@ -31,6 +31,7 @@ def train_transform(
     random_erasing: float = 0.0,
     mean: Sequence[float] | None = KINETICS_MEAN,
     std: Sequence[float] = KINETICS_STD,
+    subtract_background: bool = False,
 ) -> nn.Module:
     """Training: resize, random crop, flip, colour jitter, normalise, erase; C T H W float32.
 
@@ -46,6 +47,7 @@ def train_transform(
         random_erasing: probability to blank a rectangle, the same in all frames.
         mean: per-channel mean of frames in [0, 1]; None takes each clip's own mean and deviation.
         std: per-channel standard deviation.
+        subtract_background: leave only what moves (`MotionNormalize`); wants `mean` None.
     """
     steps: list[nn.Module] = []
     if scale is not None:
@@ -61,7 +63,7 @@ def train_transform(
         steps.append(v2.RandomHorizontalFlip())
     if color_jitter:
         steps.append(v2.ColorJitter(color_jitter, color_jitter, color_jitter))
-    steps += _normalised(mean, std)
+    steps += _normalised(mean, std, subtract_background)
     if random_erasing:
         steps.append(v2.RandomErasing(random_erasing))
     return nn.Sequential(*steps, TimeSecond())
@@ -75,6 +77,7 @@ def eval_transform(
     mirror: bool = False,
     mean: Sequence[float] | None = KINETICS_MEAN,
     std: Sequence[float] = KINETICS_STD,
+    subtract_background: bool = False,
 ) -> nn.Module:
     """Evaluation: resize, then the centre crop or three along the longer side.
 
@@ -84,7 +87,7 @@ def eval_transform(
     steps = [*_resized(resize), _Crops(size, crops)]
     if mirror:
         steps.append(_WithMirrored())
-    return nn.Sequential(*steps, *_normalised(mean, std), TimeSecond())
+    return nn.Sequential(*steps, *_normalised(mean, std, subtract_background), TimeSecond())
 
 
 class TimeSecond(nn.Module):
@@ -108,6 +111,20 @@ class ClipNormalize(nn.Module):
         mean = frames.mean(dims, keepdim=True)
         # A black clip has no deviation; 1e-3 is a quarter of a grey level of 256.
         return (frames - mean) / (frames.std(dims, keepdim=True, correction=0) + 1e-3)
+
+
+class MotionNormalize(nn.Module):
+    """Each pixel less its mean over the clip's frames, to unit deviation over the clip.
+
+    For cameras that stand still: what does not move, a face or a room that training has not seen,
+    then says nothing.
+    """
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (..., T, C, H, W) float32."""
+        motion = frames - frames.mean(-4, keepdim=True)
+        # Nothing moves in a still clip; 1e-2 keeps the noise of one from filling the range.
+        return motion / (motion.std((-4, -3, -2, -1), keepdim=True, correction=0) + 1e-2)
 
 
 class _WithMirrored(nn.Module):
@@ -163,10 +180,15 @@ def _resized(resize: int | tuple[int, int] | None) -> list[nn.Module]:
     return [v2.Resize(sides, antialias=True)]
 
 
-def _normalised(mean: Sequence[float] | None, std: Sequence[float]) -> list[nn.Module]:
+def _normalised(
+    mean: Sequence[float] | None, std: Sequence[float], subtract_background: bool
+) -> list[nn.Module]:
+    to_float = v2.ToDtype(torch.float32, scale=True)
     if mean is None:
-        return [v2.ToDtype(torch.float32, scale=True), ClipNormalize()]
-    return [
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(list(mean), list(std), inplace=True),
-    ]
+        return [to_float, MotionNormalize() if subtract_background else ClipNormalize()]
+    if subtract_background:
+        raise ValueError(
+            f"data.mean={list(mean)} has no use where data.subtract_background takes each pixel's "
+            "own mean away: set data.mean to null"
+        )
+    return [to_float, v2.Normalize(list(mean), list(std), inplace=True)]
