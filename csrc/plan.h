@@ -1,0 +1,159 @@
+// What a convolution needs to know before it starts: axes, kept columns, blocks.
+//
+// Inside the kernels columns are ordered with width slowest and depth fastest, the order in which
+// the passes over the axes produce them; a kept column's place in that order is its slot.
+#pragma once
+
+#include "simd.h"
+#include "videowino.h"
+
+namespace VW_ISA {
+
+constexpr int kMaxAlpha = 8;
+constexpr int kMaxColumns = kMaxAlpha * kMaxAlpha * kMaxAlpha;
+constexpr int kMaxVectors = 4;  // of output channels, in the registers of one GEMM tile
+
+// Coefficients of one axis. Points are 0 (where alpha is even), pairs +-a, and infinity; then the
+// rows of B^T for +-a are P + a Q and P - a Q, with P and Q the same polynomial s in x^2, one
+// sample apart; e is the polynomial of the rows for 0 and infinity.
+struct Coefficients {
+  float a[VW_MAX_PAIRS];
+  float s[VW_MAX_PAIRS][VW_MAX_PAIRS];  // s[k][j]: of x^(top - 2j), s[k][0] = 1
+  float e[VW_MAX_PAIRS + 1];
+  float power[kMaxAlpha][kMaxAlpha];  // power[i][k] = A^T[i][k]
+};
+
+struct Axis {
+  int input, output, padding, m, taps, alpha, tiles;
+  bool winograd;  // else B^T is the identity
+  int pairs;
+  bool zero;
+  Coefficients c;
+};
+
+struct Plan {
+  Axis d, h, w;
+  int batch, in_channels, out_channels;
+  int in_vectors, out_vectors;
+  bool x_last, y_last;
+  // Kept columns. Depth masks, one a kept (width, height) line; height masks, one a kept width.
+  int slots;
+  ptrdiff_t row;  // floats from one tile's slots to the next tile's
+  int lines;
+  int widths;
+  uint8_t w_mask;
+  uint8_t h_mask[kMaxAlpha];
+  uint8_t d_mask[kMaxAlpha * kMaxAlpha];
+  int h_count[kMaxAlpha];
+  int16_t source[kMaxColumns];  // slot -> index among the caller's columns
+  // Output channels in groups of at most kMaxVectors vectors.
+  int groups;
+  int threads, tiles, team;
+};
+
+static Axis make_axis(const vw_axis& given) {
+  Axis axis{};
+  axis.input = given.input;
+  axis.output = given.output;
+  axis.padding = given.padding;
+  axis.m = given.m;
+  axis.taps = given.taps;
+  axis.alpha = given.m + given.taps - 1;
+  axis.tiles = ceil_div(given.output, given.m);
+  axis.winograd = given.m > 1 && given.taps > 1;
+  Coefficients& c = axis.c;
+  if (!axis.winograd) {
+    for (int i = 0; i < axis.m; ++i)
+      for (int k = 0; k < axis.alpha; ++k) c.power[i][k] = axis.m == 1 || i == k ? 1.0f : 0.0f;
+    return axis;
+  }
+  axis.zero = axis.alpha % 2 == 0;
+  axis.pairs = (axis.alpha - 1 - axis.zero) / 2;
+  double all[VW_MAX_PAIRS + 1] = {1.0};
+  for (int k = 0; k < axis.pairs; ++k) {
+    double square = double(given.points[k]) * given.points[k];
+    for (int j = k + 1; j > 0; --j) all[j] -= square * all[j - 1];
+    c.a[k] = given.points[k];
+    double rest[VW_MAX_PAIRS] = {1.0};
+    int degree = 0;
+    for (int other = 0; other < axis.pairs; ++other) {
+      if (other == k) continue;
+      double b = double(given.points[other]) * given.points[other];
+      ++degree;
+      for (int j = degree; j > 0; --j) rest[j] -= b * rest[j - 1];
+    }
+    for (int j = 0; j < axis.pairs; ++j) c.s[k][j] = float(rest[j]);
+  }
+  for (int j = 0; j <= axis.pairs; ++j) c.e[j] = float(all[j]);
+  for (int i = 0; i < axis.m; ++i) {
+    int column = 0;
+    if (axis.zero) c.power[i][column++] = i == 0 ? 1.0f : 0.0f;
+    for (int k = 0; k < axis.pairs; ++k) {
+      double value = 1.0;
+      for (int times = 0; times < i; ++times) value *= given.points[k];
+      c.power[i][column++] = float(value);
+      c.power[i][column++] = float(i % 2 ? -value : value);
+    }
+    c.power[i][column] = i == axis.m - 1 ? 1.0f : 0.0f;
+  }
+  return axis;
+}
+
+static void make_plan(const vw_problem& given, Plan& plan) {
+  plan.d = make_axis(given.axis[0]);
+  plan.h = make_axis(given.axis[1]);
+  plan.w = make_axis(given.axis[2]);
+  plan.batch = given.batch;
+  plan.in_channels = given.in_channels;
+  plan.out_channels = given.out_channels;
+  plan.in_vectors = ceil_div(given.in_channels, kLanes);
+  plan.out_vectors = ceil_div(given.out_channels, kLanes);
+  plan.groups = ceil_div(plan.out_vectors, kMaxVectors);
+  plan.x_last = given.x_channels_last;
+  plan.y_last = given.y_channels_last;
+  int16_t index[kMaxColumns];
+  const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
+  for (int p = 0; p < ad * ah * aw; ++p) index[p] = -1;
+  for (int i = 0; i < given.columns; ++i) index[given.column[i]] = int16_t(i);
+  plan.slots = plan.lines = plan.widths = 0;
+  plan.w_mask = 0;
+  for (int w = 0; w < aw; ++w) {
+    uint8_t h_mask = 0;
+    int count = 0;
+    for (int h = 0; h < ah; ++h) {
+      uint8_t d_mask = 0;
+      for (int d = 0; d < ad; ++d) {
+        int16_t i = index[(d * ah + h) * aw + w];
+        if (i < 0) continue;
+        d_mask |= uint8_t(1 << d);
+        plan.source[plan.slots++] = i;
+      }
+      if (!d_mask) continue;
+      plan.d_mask[plan.lines++] = d_mask;
+      h_mask |= uint8_t(1 << h);
+      ++count;
+    }
+    if (!h_mask) continue;
+    plan.w_mask |= uint8_t(1 << w);
+    plan.h_count[plan.widths] = count;
+    plan.h_mask[plan.widths++] = h_mask;
+  }
+  // An odd number of cache lines: rows then start in different sets of the cache.
+  plan.row = ptrdiff_t(plan.slots | 1) * kLanes;
+  plan.threads = given.threads;
+  plan.tiles = given.tiles;
+  plan.team = given.team;
+}
+
+// Output channels of a group, in vectors: even groups, the wider ones first.
+static inline int group_vectors(const Plan& plan, int group) {
+  int base = plan.out_vectors / plan.groups;
+  return base + (group < plan.out_vectors % plan.groups);
+}
+
+static inline int group_start(const Plan& plan, int group) {
+  int base = plan.out_vectors / plan.groups, wider = plan.out_vectors % plan.groups;
+  return group * base + least(group, wider);
+}
+
+}  // namespace VW_ISA

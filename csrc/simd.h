@@ -1,0 +1,45 @@
+// Vectors of floats, in the compiler's own vector types: one source for every instruction set.
+//
+// Included by each translation unit that is compiled for one instruction set, with VW_ISA naming
+// its namespace and VW_LANES the floats in a register. Nothing here may come from the standard
+// library: an inline function of it, compiled for AVX-512, could be the one the linker keeps.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace VW_ISA {
+
+constexpr int kLanes = VW_LANES;
+
+typedef float vec __attribute__((vector_size(VW_LANES * 4)));
+// The same, wherever floats may lie.
+typedef float vec_anywhere __attribute__((vector_size(VW_LANES * 4), aligned(4), may_alias));
+
+static inline __attribute__((always_inline)) vec load(const float* from) {
+  return *reinterpret_cast<const vec_anywhere*>(from);
+}
+
+static inline __attribute__((always_inline)) void store(float* to, vec value) {
+  *reinterpret_cast<vec_anywhere*>(to) = value;
+}
+
+static inline __attribute__((always_inline)) vec zeros() { return vec{}; }
+
+// The first `count` lanes from memory, zeros behind; reads nothing beyond.
+static inline vec load_first(const float* from, int count) {
+  vec value{};
+  for (int lane = 0; lane < count; ++lane) value[lane] = from[lane];
+  return value;
+}
+
+static inline void store_first(float* to, vec value, int count) {
+  for (int lane = 0; lane < count; ++lane) to[lane] = value[lane];
+}
+
+constexpr int least_of(int a, int b) { return a < b ? a : b; }
+static inline int least(int a, int b) { return a < b ? a : b; }
+static inline int most(int a, int b) { return a > b ? a : b; }
+static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace VW_ISA

@@ -1,0 +1,196 @@
+// From the clip to transformed tiles, and from products to the result, one column of tiles (all
+// depths of one place of the picture) and one vector of channels at a time.
+//
+// V: in_vectors x T x row;  M: out_vectors x T x row, where a row holds the slots x lanes of a tile
+// (and is written and read from end to end) and T is the tiles of a block.
+// A frame's height and width transforms are computed once and shared by the tiles it is in.
+#pragma once
+
+#include "passes.h"
+
+namespace VW_ISA {
+
+// A block: tile columns [first, first + count) of batch x height x width, depths [depth,
+// depth + depths). Tile t of column q is (q - first) * depths + t - depth.
+struct Block {
+  int first, count, depth, depths;
+};
+
+struct Scratch {
+  alignas(64) float patch[kMaxAlpha * kMaxAlpha * kLanes];
+  alignas(64) float rows[kMaxAlpha * kMaxAlpha * kLanes];
+  alignas(64) float frames[kMaxColumns * kLanes];
+  alignas(64) float result[kMaxAlpha * kMaxAlpha * kMaxAlpha * kLanes];
+};
+
+struct Column {
+  int n, h, w;
+};
+
+static inline Column column_at(const Plan& plan, int index) {
+  Column at;
+  at.w = index % plan.w.tiles;
+  index /= plan.w.tiles;
+  at.h = index % plan.h.tiles;
+  at.n = index / plan.h.tiles;
+  return at;
+}
+
+// Where one frame's patch lies: in the clip itself, or gathered with zeros around it.
+struct Patch {
+  const float* start;
+  ptrdiff_t row, column;
+};
+
+static Patch gather_patch(const Plan& plan, const float* x, const Column& at, int frame, int vector,
+                          float* buffer) {
+  const int height = plan.h.input, width = plan.w.input, depth = plan.d.input;
+  const int channels = plan.in_channels;
+  const int first_row = at.h * plan.h.m - plan.h.padding;
+  const int first_column = at.w * plan.w.m - plan.w.padding;
+  const int ah = plan.h.alpha, aw = plan.w.alpha;
+  const int lanes = least(kLanes, channels - vector * kLanes);
+  const bool inside = first_row >= 0 && first_row + ah <= height && first_column >= 0 &&
+                      first_column + aw <= width;
+  if (plan.x_last) {
+    const ptrdiff_t row_step = ptrdiff_t(width) * channels;
+    const float* start = x + (ptrdiff_t(at.n) * depth + frame) * height * row_step +
+                         first_row * row_step + ptrdiff_t(first_column) * channels +
+                         vector * kLanes;
+    if (inside && lanes == kLanes) return {start, row_step, channels};
+    for (int i = 0; i < ah; ++i)
+      for (int j = 0; j < aw; ++j) {
+        const int row = first_row + i, column = first_column + j;
+        vec value = zeros();
+        if (row >= 0 && row < height && column >= 0 && column < width) {
+          const float* from = start + i * row_step + ptrdiff_t(j) * channels;
+          value = lanes == kLanes ? load(from) : load_first(from, lanes);
+        }
+        store(buffer + (i * aw + j) * kLanes, value);
+      }
+  } else {
+    const ptrdiff_t plane = ptrdiff_t(height) * width;
+    const float* start =
+        x + ((ptrdiff_t(at.n) * channels + vector * kLanes) * depth + frame) * plane;
+    const int from = most(0, -first_column), to = least(aw, width - first_column);
+    if (!inside || lanes < kLanes)
+      for (int i = 0; i < ah * aw; ++i) store(buffer + i * kLanes, zeros());
+    for (int i = 0; i < ah; ++i) {
+      const int row = first_row + i;
+      if (row < 0 || row >= height) continue;
+      for (int lane = 0; lane < lanes; ++lane) {
+        const float* values =
+            start + lane * ptrdiff_t(depth) * plane + ptrdiff_t(row) * width + first_column;
+        float* to_lane = buffer + i * aw * kLanes + lane;
+        for (int j = from; j < to; ++j) to_lane[j * kLanes] = values[j];
+      }
+    }
+  }
+  return {buffer, ptrdiff_t(aw) * kLanes, kLanes};
+}
+
+static void transform_input(const Plan& plan, const Block& block, const float* x, int column,
+                            int vector, float* v, Scratch& scratch) {
+  const InputPass along_w = input_pass(plan.w), along_h = input_pass(plan.h),
+                  along_d = input_pass(plan.d);
+  const Column at = column_at(plan, column);
+  const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
+  const int tiles = block.count * block.depths;
+  const ptrdiff_t frame_step = ptrdiff_t(plan.lines) * kLanes;
+  float* out =
+      v + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;
+  const int first = block.depth * plan.d.m;  // in padded frames
+  int done = first;
+  for (int t = 0; t < block.depths; ++t, out += plan.row) {
+    for (const int stop = first + t * plan.d.m + ad; done < stop; ++done) {
+      float* to = scratch.frames + (done % ad) * frame_step;
+      const int frame = done - plan.d.padding;
+      if (frame < 0 || frame >= plan.d.input) {
+        for (int line = 0; line < plan.lines; ++line) store(to + line * kLanes, zeros());
+        continue;
+      }
+      const Patch patch = gather_patch(plan, x, at, frame, vector, scratch.patch);
+      const float* in[kMaxAlpha];
+      for (int j = 0; j < aw; ++j) in[j] = patch.start + j * patch.column;
+      along_w(in, patch.row, ah, &plan.w_mask, 0, scratch.rows, kLanes, plan.w);
+      for (int i = 0; i < ah; ++i) in[i] = scratch.rows + i * plan.widths * kLanes;
+      along_h(in, kLanes, plan.widths, plan.h_mask, 1, to, kLanes, plan.h);
+    }
+    const float* in[kMaxAlpha];
+    for (int i = 0; i < ad; ++i)
+      in[i] = scratch.frames + ((first + t * plan.d.m + i) % ad) * frame_step;
+    along_d(in, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
+  }
+}
+
+static void write_result(const Plan& plan, const Column& at, int tile, int vector,
+                         const float* values, const vw_epilogue& epilogue, float* y) {
+  const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
+  const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
+  const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
+  const int channels = plan.out_channels, channel = vector * kLanes;
+  const int lanes = least(kLanes, channels - channel);
+  const ptrdiff_t plane = ptrdiff_t(plan.h.output) * plan.w.output;
+  const vec bias = epilogue.bias ? load_first(epilogue.bias + channel, lanes) : zeros();
+  const vec none = zeros();
+  for (int d = 0; d < depths; ++d)
+    for (int i = 0; i < rows; ++i) {
+      const float* from = values + (d * plan.h.m + i) * plan.w.m * kLanes;
+      const ptrdiff_t frame = tile * plan.d.m + d;
+      const ptrdiff_t pixel = ptrdiff_t(at.h * plan.h.m + i) * plan.w.output + at.w * plan.w.m;
+      if (plan.y_last) {
+        const ptrdiff_t place =
+            ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel;
+        for (int j = 0; j < columns; ++j) {
+          const ptrdiff_t offset = place + ptrdiff_t(j) * channels;
+          vec value = load(from + j * kLanes) + bias;
+          if (lanes == kLanes) {
+            if (epilogue.residual) value += load(epilogue.residual + offset);
+            if (epilogue.relu) value = value < none ? none : value;
+            store(y + offset, value);
+          } else {
+            if (epilogue.residual) value += load_first(epilogue.residual + offset, lanes);
+            if (epilogue.relu) value = value < none ? none : value;
+            store_first(y + offset, value, lanes);
+          }
+        }
+      } else {
+        for (int lane = 0; lane < lanes; ++lane) {
+          const ptrdiff_t place =
+              ((at.n * ptrdiff_t(channels) + channel + lane) * plan.d.output + frame) * plane +
+              pixel;
+          for (int j = 0; j < columns; ++j) {
+            float value = from[j * kLanes + lane] + (epilogue.bias ? epilogue.bias[channel + lane] : 0);
+            if (epilogue.residual) value += epilogue.residual[place + j];
+            y[place + j] = epilogue.relu && value < 0 ? 0 : value;
+          }
+        }
+      }
+    }
+}
+
+static void transform_output(const Plan& plan, const Block& block, const float* m, int column,
+                             int vector, const vw_epilogue& epilogue, float* y, Scratch& scratch) {
+  const OutputPass along_d = output_pass(plan.d), along_h = output_pass(plan.h),
+                   along_w = output_pass(plan.w);
+  const Column at = column_at(plan, column);
+  const int md = plan.d.m, mh = plan.h.m, mw = plan.w.m;
+  const int tiles = block.count * block.depths;
+  const float* in =
+      m + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;
+  float* out[kMaxAlpha];
+  for (int t = 0; t < block.depths; ++t, in += plan.row) {
+    for (int i = 0; i < md; ++i) out[i] = scratch.frames + i * plan.lines * kLanes;
+    along_d(in, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
+    for (int d = 0; d < md; ++d) {
+      for (int i = 0; i < mh; ++i) out[i] = scratch.rows + i * plan.widths * kLanes;
+      along_h(scratch.frames + d * plan.lines * kLanes, kLanes, plan.widths, plan.h_mask, 1, out,
+              kLanes, plan.h);
+      for (int j = 0; j < mw; ++j) out[j] = scratch.result + (d * mh * mw + j) * kLanes;
+      along_w(scratch.rows, kLanes, mh, &plan.w_mask, 0, out, mw * kLanes, plan.w);
+    }
+    write_result(plan, at, block.depth + t, vector, scratch.result, epilogue, y);
+  }
+}
+
+}  // namespace VW_ISA

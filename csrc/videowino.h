@@ -1,0 +1,58 @@
+/* The C interface of the CPU kernels; called from videowino/kernels/cpu.py through ctypes. */
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { VW_MAX_PAIRS = 3 };
+
+/* One axis of the convolution: depth, height or width. */
+typedef struct {
+  int32_t input;                /* samples of the clip */
+  int32_t output;               /* samples of the result */
+  int32_t padding;              /* zeros before the first sample */
+  int32_t m;                    /* outputs a tile */
+  int32_t taps;                 /* filter taps */
+  float points[VW_MAX_PAIRS];   /* the positive one of each pair of interpolation points */
+} vw_axis;
+
+typedef struct {
+  int32_t batch, in_channels, out_channels;
+  vw_axis axis[3];
+  int32_t x_channels_last, y_channels_last; /* N D H W C, else N C D H W */
+  int32_t columns;                          /* kept ones */
+  const int32_t* column;                    /* their positions, depth slowest, width fastest */
+  int32_t threads;
+  int32_t tiles;                            /* a block holds about so many; 0: chosen here */
+  int32_t team;                             /* 1: threads share blocks; 0: each its own; -1: chosen */
+} vw_problem;
+
+typedef struct {
+  const float* bias;      /* C_out, or null */
+  const float* residual;  /* as y, or null; added after the bias */
+  int32_t relu;
+} vw_epilogue;
+
+/* Floats of the packed weight. */
+int64_t vw_packed_size(const vw_problem* problem);
+
+/* From (columns, C_out, C_in), strides in floats, to the layout that vw_forward reads. */
+void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride, int64_t out_stride,
+             int64_t in_stride, float* packed);
+
+/* 0, or 1 where memory for the workspace is lacking. */
+int vw_forward(const vw_problem* problem, const float* x, const float* packed,
+               const vw_epilogue* epilogue, float* y);
+
+/* The instruction set in use: "avx512", "avx2", "baseline". */
+const char* vw_isa(void);
+
+/* Threads that a parallel region gets when asked for so many. */
+int vw_threads(int wanted);
+
+#ifdef __cplusplus
+}
+#endif
