@@ -4,11 +4,10 @@
 // between them, V and M, stays in cache. Either each thread takes blocks of its own (private), or
 // all threads share one large block and meet between the three steps (team), so that a weight that
 // does not fit into cache is read once and not once a block.
-#include <omp.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "gemm.h"
+#include "kernels.h"
 #include "transforms.h"
 
 namespace VW_ISA {
@@ -166,22 +165,28 @@ static int forward(const Plan& plan, const float* x, const float* packed,
   return failed;
 }
 
-}  // namespace VW_ISA
-
-extern "C" {
-int64_t vw_packed_size(const vw_problem* p) {
-  using namespace VW_ISA;
-  Plan plan; make_plan(*p, plan);
+static int64_t packed_size_of(const vw_problem& problem) {
+  Plan plan;
+  make_plan(problem, plan);
   return int64_t(plan.slots) * plan.in_channels * plan.out_vectors * kLanes;
 }
-void vw_pack(const vw_problem* p, const float* u, int64_t cs, int64_t os, int64_t is, float* packed) {
-  using namespace VW_ISA;
-  Plan plan; make_plan(*p, plan);
-  pack(plan, u, cs, os, is, packed);
+
+static void pack_for(const vw_problem& problem, const float* u, int64_t column_stride,
+                     int64_t out_stride, int64_t in_stride, float* packed) {
+  Plan plan;
+  make_plan(problem, plan);
+  pack(plan, u, column_stride, out_stride, in_stride, packed);
 }
-int vw_forward(const vw_problem* p, const float* x, const float* packed, const vw_epilogue* e, float* y) {
-  using namespace VW_ISA;
-  Plan plan; make_plan(*p, plan);
-  return forward(plan, x, packed, *e, y);
+
+static int forward_for(const vw_problem& problem, const float* x, const float* packed,
+                       const vw_epilogue& epilogue, float* y) {
+  Plan plan;
+  make_plan(problem, plan);
+  return forward(plan, x, packed, epilogue, y);
 }
-}
+
+#define VW_TEXT(name) #name
+#define VW_NAME(name) VW_TEXT(name)
+extern const Kernels kernels = {VW_NAME(VW_ISA), packed_size_of, pack_for, forward_for};
+
+}  // namespace VW_ISA

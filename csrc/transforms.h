@@ -112,6 +112,12 @@ static void transform_input(const Plan& plan, const Block& block, const float* x
       const Patch patch = gather_patch(plan, x, at, frame, vector, scratch.patch);
       const float* in[kMaxAlpha];
       for (int j = 0; j < aw; ++j) in[j] = patch.start + j * patch.column;
+      if (patch.start != scratch.patch && frame + 1 < plan.d.input) {
+        const float* next = patch.start + ptrdiff_t(plan.h.input) * patch.row;
+        for (int i = 0; i < ah; ++i)
+          for (int j = 0; j < aw; ++j)
+            __builtin_prefetch(next + i * patch.row + j * patch.column);
+      }
       along_w(in, patch.row, ah, &plan.w_mask, 0, scratch.rows, kLanes, plan.w);
       for (int i = 0; i < ah; ++i) in[i] = scratch.rows + i * plan.widths * kLanes;
       along_h(in, kLanes, plan.widths, plan.h_mask, 1, to, kLanes, plan.h);
@@ -169,6 +175,22 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
     }
 }
 
+// The result's lines come into the cache while the tile is still being computed.
+static inline void expect_result(const Plan& plan, const Column& at, int tile, int vector, float* y) {
+  if (!plan.y_last) return;
+  const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
+  const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
+  const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
+  const ptrdiff_t channels = plan.out_channels;
+  const ptrdiff_t row_step = plan.w.output * channels, frame_step = plan.h.output * row_step;
+  float* first = y + (ptrdiff_t(at.n) * plan.d.output + tile * plan.d.m) * frame_step +
+                 at.h * plan.h.m * row_step + at.w * plan.w.m * channels + vector * kLanes;
+  for (int d = 0; d < depths; ++d)
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < columns; ++j)
+        __builtin_prefetch(first + d * frame_step + i * row_step + j * channels, 1);
+}
+
 static void transform_output(const Plan& plan, const Block& block, const float* m, int column,
                              int vector, const vw_epilogue& epilogue, float* y, Scratch& scratch) {
   const OutputPass along_d = output_pass(plan.d), along_h = output_pass(plan.h),
@@ -180,6 +202,7 @@ static void transform_output(const Plan& plan, const Block& block, const float* 
       m + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;
   float* out[kMaxAlpha];
   for (int t = 0; t < block.depths; ++t, in += plan.row) {
+    expect_result(plan, at, block.depth + t, vector, y);
     for (int i = 0; i < md; ++i) out[i] = scratch.frames + i * plan.lines * kLanes;
     along_d(in, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
     for (int d = 0; d < md; ++d) {

@@ -1,0 +1,86 @@
+// Chooses the instruction set and exports the C interface.
+#include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+#if defined(VW_HAVE_AVX512)
+namespace avx512 {
+extern const Kernels kernels;
+}
+#endif
+#if defined(VW_HAVE_AVX2)
+namespace avx2 {
+extern const Kernels kernels;
+}
+#endif
+namespace baseline {
+extern const Kernels kernels;
+}
+
+namespace {
+
+// OpenMP's threads do not survive a fork: a child that has not exec'd works alone.
+bool forked = false;
+
+const Kernels& choose() {
+  const char* wanted = getenv("VIDEOWINO_ISA");
+  const bool any = !wanted || !*wanted;
+#if defined(VW_HAVE_AVX512)
+  if ((any || !strcmp(wanted, "avx512")) && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
+    return avx512::kernels;
+#endif
+#if defined(VW_HAVE_AVX2)
+  if ((any || !strcmp(wanted, "avx2")) && __builtin_cpu_supports("avx2") &&
+      __builtin_cpu_supports("fma"))
+    return avx2::kernels;
+#endif
+  return baseline::kernels;
+}
+
+const Kernels& chosen() {
+  static const Kernels& kernels = [&]() -> const Kernels& {
+    pthread_atfork(nullptr, nullptr, [] { forked = true; });
+    return choose();
+  }();
+  return kernels;
+}
+
+vw_problem allowed(const vw_problem* given) {
+  vw_problem problem = *given;
+  if (forked || problem.threads < 1) problem.threads = 1;
+  return problem;
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* vw_isa(void) { return chosen().name; }
+
+int64_t vw_packed_size(const vw_problem* problem) { return chosen().packed_size(*problem); }
+
+void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride, int64_t out_stride,
+             int64_t in_stride, float* packed) {
+  chosen().pack(allowed(problem), u, column_stride, out_stride, in_stride, packed);
+}
+
+int vw_forward(const vw_problem* problem, const float* x, const float* packed,
+               const vw_epilogue* epilogue, float* y) {
+  return chosen().forward(allowed(problem), x, packed, *epilogue, y);
+}
+
+int vw_threads(int wanted) {
+  int got = 1;
+#pragma omp parallel num_threads(forked ? 1 : wanted)
+  {
+#pragma omp single
+    got = omp_get_num_threads();
+  }
+  return got;
+}
+}
