@@ -7,6 +7,8 @@
 extern "C" {
 #endif
 
+#define VW_API __attribute__((visibility("default")))
+
 enum { VW_MAX_PAIRS = 3 };
 
 /* One axis of the convolution: depth, height or width. */
@@ -37,21 +39,21 @@ typedef struct {
 } vw_epilogue;
 
 /* Floats of the packed weight. */
-int64_t vw_packed_size(const vw_problem* problem);
+VW_API int64_t vw_packed_size(const vw_problem* problem);
 
 /* From (columns, C_out, C_in), strides in floats, to the layout that vw_forward reads. */
-void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride, int64_t out_stride,
+VW_API void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride, int64_t out_stride,
              int64_t in_stride, float* packed);
 
 /* 0, or 1 where memory for the workspace is lacking. */
-int vw_forward(const vw_problem* problem, const float* x, const float* packed,
+VW_API int vw_forward(const vw_problem* problem, const float* x, const float* packed,
                const vw_epilogue* epilogue, float* y);
 
 /* The instruction set in use: "avx512", "avx2", "baseline". */
-const char* vw_isa(void);
+VW_API const char* vw_isa(void);
 
 /* Threads that a parallel region gets when asked for so many. */
-int vw_threads(int wanted);
+VW_API int vw_threads(int wanted);
 
 #ifdef __cplusplus
 }

@@ -22,6 +22,7 @@ PACKAGE = ROOT / "videowino"
 LEAVES = {"compat", "timing", "cli"}
 ORDER = [
     {"winograd"},
+    {"kernels"},
     {"report"},
     {"surgery"},
     {"models"},

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import videowino.kernels  # noqa: F401  -- registers the fast paths with the operator
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -125,6 +125,11 @@ def _check_parts(
             raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")
 
 
+def without_autocast(x: Tensor) -> torch.autocast:
+    """Inside the operator types are its own: sixteen-bit products would round what it sums."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 @torch.library.custom_op("videowino::winograd_conv3d", mutates_args=())
 def _winograd_conv3d(
     x: Tensor,
@@ -145,7 +150,8 @@ def _winograd_conv3d(
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
-    return reference.forward(x, weights, bias, _tile(m, taps, points), tuple(padding))
+    with without_autocast(x):
+        return reference.forward(x, weights, bias, _tile(m, taps, points), tuple(padding))
 
 
 @torch.library.custom_op("videowino::winograd_conv3d_backward", mutates_args=())
@@ -172,9 +178,10 @@ def _winograd_conv3d_backward(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
     names = [name for name, wanted in zip(_PARTS, need, strict=True) if wanted]
-    gradients = reference.backward(
-        grad, x, weights, _tile(m, taps, points), tuple(padding), frozenset(names)
-    )
+    with without_autocast(x):
+        gradients = reference.backward(
+            grad, x, weights, _tile(m, taps, points), tuple(padding), frozenset(names)
+        )
     results = []
     for name, like in zip(_PARTS, (x, spatial, winograd, left, right, gate, bias), strict=True):
         if name in names:
@@ -235,11 +242,15 @@ def _autograd_backward(ctx, grad):
 
 _winograd_conv3d.register_autograd(_autograd_backward, setup_context=_setup_context)
 
+#: The operator, for kernels to register themselves with.
+operator = _winograd_conv3d
+
 
 @cache
-def _cached_tile(m: Triple, taps: Triple, points: str) -> Tile:
+def cached_tile(m: Triple, taps: Triple, points: str) -> Tile:
+    """The tile of an operator's arguments."""
     return Tile(m, taps, points)
 
 
 def _tile(m: Sequence[int], taps: Sequence[int], points: str) -> Tile:
-    return _cached_tile((m[0], m[1], m[2]), (taps[0], taps[1], taps[2]), points)
+    return cached_tile((m[0], m[1], m[2]), (taps[0], taps[1], taps[2]), points)

@@ -1,0 +1,13 @@
+// What each instruction set provides; dispatch.cpp chooses among them when the library is loaded.
+#pragma once
+
+#include "videowino.h"
+
+struct Kernels {
+  const char* name;
+  int64_t (*packed_size)(const vw_problem&);
+  void (*pack)(const vw_problem&, const float* u, int64_t column_stride, int64_t out_stride,
+               int64_t in_stride, float* packed);
+  int (*forward)(const vw_problem&, const float* x, const float* packed, const vw_epilogue&,
+                 float* y);
+};

@@ -1,0 +1,95 @@
+"""The shared library built from csrc/, opened with ctypes; its C interface is csrc/videowino.h."""
+
+import ctypes
+import importlib.util
+import warnings
+from functools import cache
+from pathlib import Path
+
+_MAX_PAIRS = 3
+
+
+class Axis(ctypes.Structure):
+    """``vw_axis``."""
+
+    _fields_ = (
+        ("input", ctypes.c_int32),
+        ("output", ctypes.c_int32),
+        ("padding", ctypes.c_int32),
+        ("m", ctypes.c_int32),
+        ("taps", ctypes.c_int32),
+        ("points", ctypes.c_float * _MAX_PAIRS),
+    )
+
+
+class Problem(ctypes.Structure):
+    """``vw_problem``."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int32),
+        ("in_channels", ctypes.c_int32),
+        ("out_channels", ctypes.c_int32),
+        ("axis", Axis * 3),
+        ("x_channels_last", ctypes.c_int32),
+        ("y_channels_last", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+        ("column", ctypes.POINTER(ctypes.c_int32)),
+        ("threads", ctypes.c_int32),
+        ("tiles", ctypes.c_int32),
+        ("team", ctypes.c_int32),
+    )
+
+
+class Epilogue(ctypes.Structure):
+    """``vw_epilogue``."""
+
+    _fields_ = (
+        ("bias", ctypes.c_void_p),
+        ("residual", ctypes.c_void_p),
+        ("relu", ctypes.c_int32),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The kernels; None, with one warning, where they were not built."""
+    path = _path()
+    try:
+        if path is None:
+            raise OSError("it was not built when videowino was installed")
+        found = ctypes.CDLL(str(path))
+    except OSError as error:
+        warnings.warn(
+            f"videowino's CPU kernels are missing ({error}); the plain-PyTorch reference computes "
+            "instead, many times slower. Install a C++ compiler (g++ or clang), then install "
+            "videowino again",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    problem, pointer, step = ctypes.POINTER(Problem), ctypes.c_void_p, ctypes.c_int64
+    found.vw_isa.restype = ctypes.c_char_p
+    found.vw_packed_size.argtypes = [problem]
+    found.vw_packed_size.restype = ctypes.c_int64
+    found.vw_pack.argtypes = [problem, pointer, step, step, step, pointer]
+    found.vw_pack.restype = None
+    found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]
+    return found
+
+
+def instruction_set() -> str | None:
+    """The instruction set in use, "avx512", "avx2" or "baseline"; None without kernels.
+
+    The environment variable VIDEOWINO_ISA chooses a lesser one, when the library is first used.
+    """
+    found = library()
+    return None if found is None else found.vw_isa().decode()
+
+
+def _path() -> Path | None:
+    beside = Path(__file__).with_name("_native.so")
+    if beside.exists():
+        return beside
+    # An editable install keeps what is built elsewhere; the import system knows where.
+    spec = importlib.util.find_spec("videowino.kernels._native")
+    return Path(spec.origin) if spec is not None and spec.origin else None
