@@ -74,6 +74,12 @@ int vw_forward(const vw_problem* problem, const float* x, const float* packed,
   return chosen().forward(allowed(problem), x, packed, *epilogue, y);
 }
 
+int64_t vw_workspace(const vw_problem* problem) { return chosen().workspace(allowed(problem)); }
+
+void vw_release(int threads) { chosen().release(forked ? 1 : threads); }
+
+double vw_peak(int threads) { return chosen().peak(forked ? 1 : threads); }
+
 int vw_threads(int wanted) {
   int got = 1;
 #pragma omp parallel num_threads(forked ? 1 : wanted)

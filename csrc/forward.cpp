@@ -4,6 +4,7 @@
 // between them, V and M, stays in cache. Either each thread takes blocks of its own (private), or
 // all threads share one large block and meet between the three steps (team), so that a weight that
 // does not fit into cache is read once and not once a block.
+#include <omp.h>
 #include <sys/mman.h>
 
 #include "gemm.h"
@@ -48,9 +49,10 @@ static Schedule make_schedule(const Plan& plan) {
   s.team = plan.team < 0 ? weight > (8 << 20) : plan.team;
   int64_t tiles = plan.tiles;
   if (tiles <= 0) {
-    const int64_t room = s.team ? (24 << 20) : (1200 << 10);
+    const int64_t room = s.team ? (40 << 20) : (1200 << 10);
     tiles = room / per_tile;
-    if (tiles < 12) tiles = 12;
+    const int64_t least_tiles = 12;
+    if (tiles < least_tiles) tiles = least_tiles;
   }
   s.depths = least(plan.d.tiles, tiles < 16 ? int(tiles) : 16);
   s.depth_blocks = ceil_div(plan.d.tiles, s.depths);
@@ -76,23 +78,22 @@ struct Workspace {
   size_t size = 0;
   float* take(size_t bytes) {
     if (bytes > size) {
-      if (data) munmap(data, size);
+      release();
       bytes = (bytes + (2 << 20) - 1) & ~size_t((2 << 20) - 1);
       void* got = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      if (got == MAP_FAILED) {
-        data = nullptr;
-        size = 0;
-        return nullptr;
-      }
+      if (got == MAP_FAILED) return nullptr;
       madvise(got, bytes, MADV_HUGEPAGE);
       data = static_cast<float*>(got);
       size = bytes;
     }
     return data;
   }
-  ~Workspace() {
+  void release() {
     if (data) munmap(data, size);
+    data = nullptr;
+    size = 0;
   }
+  ~Workspace() { release(); }
 };
 
 static thread_local Workspace workspace;
@@ -107,13 +108,19 @@ static Block block_at(const Plan& plan, const Schedule& s, int index) {
   return block;
 }
 
+// Floats of V and of M.
+static size_t v_size(const Plan& plan, const Schedule& s) {
+  return size_t(plan.row) * plan.in_vectors * s.columns * s.depths;
+}
+
+static size_t m_size(const Plan& plan, const Schedule& s) {
+  return size_t(plan.row) * plan.out_vectors * s.columns * s.depths;
+}
+
 static int forward(const Plan& plan, const float* x, const float* packed,
                    const vw_epilogue& epilogue, float* y) {
   const Schedule s = make_schedule(plan);
-  const size_t tiles = size_t(s.columns) * s.depths;
-  const size_t v_size = plan.row * plan.in_vectors * tiles;
-  const size_t m_size = plan.row * plan.out_vectors * tiles;
-  const size_t bytes = (v_size + m_size + 1024) * sizeof(float);
+  const size_t bytes = (v_size(plan, s) + m_size(plan, s)) * sizeof(float);
   const ptrdiff_t u_slot = ptrdiff_t(plan.in_channels) * plan.out_vectors * kLanes;
   const int blocks = s.column_blocks * s.depth_blocks;
   float* shared = nullptr;
@@ -127,7 +134,7 @@ static int forward(const Plan& plan, const float* x, const float* packed,
 #pragma omp atomic write
       failed = 1;
     } else if (s.team) {
-      float* m = v + v_size;
+      float* m = v + v_size(plan, s);
       for (int index = 0; index < blocks; ++index) {
         const Block block = block_at(plan, s, index);
         const int count = block.count * block.depths;
@@ -145,7 +152,7 @@ static int forward(const Plan& plan, const float* x, const float* packed,
                            item % plan.out_vectors, epilogue, y, mine);
       }
     } else {
-      float* m = v + v_size;
+      float* m = v + v_size(plan, s);
 #pragma omp for schedule(dynamic, 1)
       for (int index = 0; index < blocks; ++index) {
         const Block block = block_at(plan, s, index);
@@ -185,8 +192,51 @@ static int forward_for(const vw_problem& problem, const float* x, const float* p
   return forward(plan, x, packed, epilogue, y);
 }
 
+static int64_t workspace_of(const vw_problem& problem) {
+  Plan plan;
+  make_plan(problem, plan);
+  const Schedule s = make_schedule(plan);
+  return int64_t(v_size(plan, s) + m_size(plan, s)) * 4 * (s.team ? 1 : plan.threads);
+}
+
+static void release(int threads) {
+#pragma omp parallel num_threads(threads)
+  workspace.release();
+}
+
+static double peak(int threads) {
+  constexpr int chains = 12, rounds = 2000000;
+  double start = 0, stop = 0;
+#pragma omp parallel num_threads(threads)
+  {
+    vec sum[chains];
+    for (int i = 0; i < chains; ++i) sum[i] = zeros() + float(i);
+    volatile float half = 0.5f;
+#pragma omp barrier
+#pragma omp master
+    start = omp_get_wtime();
+    const vec factor = zeros() + half, term = zeros() + half;  // known only after the clock
+    for (int round = 0; round < rounds; ++round) {
+#pragma GCC unroll 12
+      for (int i = 0; i < chains; ++i) sum[i] = sum[i] * factor + term;
+    }
+    for (int i = 1; i < chains; ++i) sum[0] += sum[i];
+    float lanes[kLanes];
+    store(lanes, sum[0]);
+    float total = 0;
+    for (int lane = 0; lane < kLanes; ++lane) total += lanes[lane] * float(lane);
+    volatile float kept = total;  // or the compiler drops what nobody reads
+    (void)kept;
+#pragma omp barrier
+#pragma omp master
+    stop = omp_get_wtime();
+  }
+  return 2.0 * chains * kLanes * rounds * threads / (stop - start);
+}
+
 #define VW_TEXT(name) #name
 #define VW_NAME(name) VW_TEXT(name)
-extern const Kernels kernels = {VW_NAME(VW_ISA), packed_size_of, pack_for, forward_for};
+extern const Kernels kernels = {VW_NAME(VW_ISA), packed_size_of, pack_for, forward_for,
+                                workspace_of,     release,        peak};
 
 }  // namespace VW_ISA

@@ -18,6 +18,9 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const flo
     for (int n = 0; n < VECTORS; ++n) sum[r][n] = zeros();
   for (; channels > 0; channels -= kLanes, v += v_step) {
     const int count = least(channels, kLanes);
+    // The next slot's part of these rows.
+#pragma GCC unroll 32
+    for (int r = 0; r < ROWS; ++r) __builtin_prefetch(v + r * row + kLanes);
     for (int k = 0; k < count; ++k, u += VECTORS * kLanes) {
       vec b[VECTORS];
 #pragma GCC unroll 4

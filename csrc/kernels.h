@@ -10,4 +10,7 @@ struct Kernels {
                int64_t in_stride, float* packed);
   int (*forward)(const vw_problem&, const float* x, const float* packed, const vw_epilogue&,
                  float* y);
+  int64_t (*workspace)(const vw_problem&);
+  void (*release)(int threads);
+  double (*peak)(int threads);
 };

@@ -10,12 +10,44 @@
 namespace VW_ISA {
 
 #define VW_INLINE static inline __attribute__((always_inline))
+#define VW_INLINE_MEMBER inline __attribute__((always_inline))
+
+// One axis' coefficients as vectors, so that they stay in registers through the lines.
+template <int ALPHA>
+struct InputFactors {
+  static constexpr bool zero = ALPHA % 2 == 0;
+  static constexpr int pairs = (ALPHA - 1 - zero) / 2;
+  vec a[pairs], s[pairs][pairs], e[pairs + 1];
+  explicit VW_INLINE_MEMBER InputFactors(const Coefficients& c) {
+#pragma GCC unroll 4
+    for (int k = 0; k < pairs; ++k) {
+      a[k] = zeros() + c.a[k];
+#pragma GCC unroll 4
+      for (int j = 0; j < pairs; ++j) s[k][j] = zeros() + c.s[k][j];
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j <= pairs; ++j) e[j] = zeros() + c.e[j];
+  }
+};
+
+template <int ALPHA, int M>
+struct OutputFactors {
+  static constexpr bool zero = ALPHA % 2 == 0;
+  static constexpr int pairs = (ALPHA - 1 - zero) / 2;
+  vec power[M][pairs];
+  explicit VW_INLINE_MEMBER OutputFactors(const Coefficients& c) {
+#pragma GCC unroll 6
+    for (int i = 0; i < M; ++i)
+#pragma GCC unroll 4
+      for (int k = 0; k < pairs; ++k) power[i][k] = zeros() + c.power[i][zero + 2 * k];
+  }
+};
 
 // B^T along one axis. in: alpha pointers, one a sample; line l reads at l * line_step.
 // out: the kept samples of each line, `out_step` apart. ALPHA 0 is the identity of any length.
 template <int ALPHA, bool FULL>
 VW_INLINE float* input_line(const vec* x, int mask, float* out, ptrdiff_t out_step,
-                            const Coefficients& c) {
+                            const InputFactors<ALPHA>& c) {
   constexpr bool zero = ALPHA % 2 == 0;
   constexpr int pairs = (ALPHA - 1 - zero) / 2;
   int bit = 0;
@@ -63,13 +95,17 @@ static float* input_lines(const float* const* in, ptrdiff_t line_step, int lines
                           const uint8_t* masks, int mask_step, float* out, ptrdiff_t out_step,
                           const Axis& axis) {
   constexpr int all = (1 << ALPHA) - 1;
+  const float* from[ALPHA];  // in registers: a store could change `in` as far as one can tell
+#pragma GCC unroll 8
+  for (int i = 0; i < ALPHA; ++i) from[i] = in[i];
+  const InputFactors<ALPHA> factors(axis.c);
   for (int line = 0; line < lines; ++line) {
     const int mask = masks[line * mask_step];
     vec x[ALPHA];
 #pragma GCC unroll 8
-    for (int i = 0; i < ALPHA; ++i) x[i] = load(in[i] + line * line_step);
-    out = mask == all ? input_line<ALPHA, true>(x, mask, out, out_step, axis.c)
-                      : input_line<ALPHA, false>(x, mask, out, out_step, axis.c);
+    for (int i = 0; i < ALPHA; ++i) x[i] = load(from[i] + line * line_step);
+    out = mask == all ? input_line<ALPHA, true>(x, mask, out, out_step, factors)
+                      : input_line<ALPHA, false>(x, mask, out, out_step, factors);
   }
   return out;
 }
@@ -105,7 +141,7 @@ static InputPass input_pass(const Axis& axis) {
 // A^T along one axis: from the kept samples of a line, `in_step` apart, to m outputs.
 // out: m pointers; line l writes at l * line_step.
 template <int ALPHA, int M>
-VW_INLINE void output_full(const vec* x, vec* y, const Coefficients& c) {
+VW_INLINE void output_full(const vec* x, vec* y, const OutputFactors<ALPHA, M>& c) {
   constexpr bool zero = ALPHA % 2 == 0;
   constexpr int pairs = (ALPHA - 1 - zero) / 2;
   vec sum[pairs], difference[pairs];
@@ -117,10 +153,10 @@ VW_INLINE void output_full(const vec* x, vec* y, const Coefficients& c) {
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
     const vec* part = i % 2 ? difference : sum;
-    vec value = i == 0 ? part[0] : part[0] * c.power[i][zero];
+    vec value = i == 0 ? part[0] : part[0] * c.power[i][0];
 #pragma GCC unroll 4
     for (int k = 1; k < pairs; ++k)
-      value = i == 0 ? value + part[k] : value + part[k] * c.power[i][zero + 2 * k];
+      value = i == 0 ? value + part[k] : value + part[k] * c.power[i][k];
     if (zero && i == 0) value += x[0];
     if (i == M - 1) value += x[ALPHA - 1];
     y[i] = value;
@@ -132,6 +168,10 @@ static const float* output_lines(const float* in, ptrdiff_t in_step, int lines,
                                  const uint8_t* masks, int mask_step, float* const* out,
                                  ptrdiff_t line_step, const Axis& axis) {
   constexpr int all = (1 << ALPHA) - 1;
+  float* to[M];
+#pragma GCC unroll 6
+  for (int i = 0; i < M; ++i) to[i] = out[i];
+  const OutputFactors<ALPHA, M> factors(axis.c);
   for (int line = 0; line < lines; ++line) {
     const int mask = masks[line * mask_step];
     vec y[M];
@@ -140,7 +180,7 @@ static const float* output_lines(const float* in, ptrdiff_t in_step, int lines,
 #pragma GCC unroll 8
       for (int k = 0; k < ALPHA; ++k) x[k] = load(in + k * in_step);
       in += ALPHA * in_step;
-      output_full<ALPHA, M>(x, y, axis.c);
+      output_full<ALPHA, M>(x, y, factors);
     } else {
 #pragma GCC unroll 6
       for (int i = 0; i < M; ++i) y[i] = zeros();
@@ -153,7 +193,7 @@ static const float* output_lines(const float* in, ptrdiff_t in_step, int lines,
       }
     }
 #pragma GCC unroll 6
-    for (int i = 0; i < M; ++i) store(out[i] + line * line_step, y[i]);
+    for (int i = 0; i < M; ++i) store(to[i] + line * line_step, y[i]);
   }
   return in;
 }

@@ -52,6 +52,15 @@ VW_API int vw_forward(const vw_problem* problem, const float* x, const float* pa
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
 
+/* Bytes of workspace that vw_forward takes, over all threads; they are kept for the next call. */
+VW_API int64_t vw_workspace(const vw_problem* problem);
+
+/* Gives the workspace of this thread's team back to the system. */
+VW_API void vw_release(int threads);
+
+/* Fused multiply-adds a second, times two, that `threads` threads reach in registers alone. */
+VW_API double vw_peak(int threads);
+
 /* Threads that a parallel region gets when asked for so many. */
 VW_API int vw_threads(int wanted);
 

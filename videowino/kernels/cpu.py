@@ -5,14 +5,15 @@ x: N C_in D H W;  U packed: see csrc/gemm.h;  y: N C_out D' H' W', in x's memory
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 
 from videowino.kernels import native
+from videowino.kernels.memory import pool
 from videowino.kernels.packed import PackedWeights
-from videowino.winograd import functional, reference
+from videowino.winograd import WinogradConv3d, functional, reference
 from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
 
@@ -67,11 +68,17 @@ def forward(
     assert library is not None
     layout = reference.memory_layout(x)
     clip = x.float().contiguous(memory_format=layout)
-    problem = _problem(clip, weights, tile, padding)
+    problem, shape = _problem(
+        tuple(x.shape),
+        layout == torch.channels_last_3d,
+        weights.channels[0],
+        None if weights.columns is None else weights.columns.numpy().tobytes(),
+        tile,
+        padding,
+        torch.get_num_threads(),
+    )
     packed = _weights.get(weights, tile, problem, library)
-    size = reference.output_size(x, tile, padding)
-    shape = (x.shape[0], weights.channels[0], *size)
-    y = torch.empty(shape, dtype=torch.float32, memory_format=layout)
+    y = pool.empty(shape, layout)
     bias = None if bias is None else bias.float().contiguous()
     epilogue = native.Epilogue(None if bias is None else bias.data_ptr(), None, 0)
     if y.numel() and library.vw_forward(
@@ -81,31 +88,52 @@ def forward(
     return y.to(x.dtype)
 
 
-def _problem(
-    x: Tensor, weights: Weights, tile: Tile, padding: tuple[int, ...]
-) -> native.Problem:
-    size = reference.output_size(x, tile, padding)
-    if max(*x.shape, *size, x.shape[0] * size[1] * size[2]) > _LARGEST:
-        raise ValueError(f"input of size {tuple(x.shape)} is too large: beyond {_LARGEST} per axis")
-    problem = native.Problem(
-        batch=x.shape[0], in_channels=x.shape[1], out_channels=weights.channels[0]
+def workspace(x: Tensor, layer: WinogradConv3d) -> int:
+    """Bytes that the kernel keeps for a layer's blocks of tiles, over all threads."""
+    library = native.library()
+    assert library is not None
+    problem, _ = _problem(
+        tuple(x.shape),
+        reference.memory_layout(x) == torch.channels_last_3d,
+        layer.out_channels,
+        None if layer.kept_columns is None else layer.kept_columns.numpy().tobytes(),
+        layer.tile,
+        functional.normalize_padding(tuple(layer.padding), layer.tile.taps),
+        torch.get_num_threads(),
     )
+    return library.vw_workspace(problem)
+
+
+@lru_cache(maxsize=4096)
+def _problem(
+    shape: tuple[int, ...],
+    channels_last: bool,
+    out_channels: int,
+    columns: bytes | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    threads: int,
+) -> tuple[native.Problem, tuple[int, ...]]:
+    """What the kernel is told, and the result's shape; columns: the kept ones, int64."""
+    size = reference.output_size(shape, tile, padding)
+    if max(*shape, *size, shape[0] * size[1] * size[2]) > _LARGEST:
+        raise ValueError(f"input of size {shape} is too large: more than {_LARGEST} places")
+    problem = native.Problem(batch=shape[0], in_channels=shape[1], out_channels=out_channels)
     pairs = _pairs(tile)
     assert pairs is not None
     for index, axis in enumerate(problem.axis):
-        axis.input, axis.output = x.shape[2 + index], size[index]
+        axis.input, axis.output = shape[2 + index], size[index]
         axis.padding, axis.m, axis.taps = padding[2 * index], tile.m[index], tile.taps[index]
         axis.points[: len(pairs[index])] = pairs[index]
-    last = reference.memory_layout(x) == torch.channels_last_3d
-    problem.x_channels_last = problem.y_channels_last = last
-    kept = range(tile.positions) if weights.columns is None else weights.columns.tolist()
+    problem.x_channels_last = problem.y_channels_last = channels_last
+    kept = range(tile.positions) if columns is None else memoryview(columns).cast("q")
     problem.columns = len(kept)
     problem.column = (ctypes.c_int32 * len(kept))(*kept)
-    problem.threads, problem.team = torch.get_num_threads(), -1
-    return problem
+    problem.threads, problem.team = threads, -1
+    return problem, (shape[0], out_channels, *size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pairs(tile: Tile) -> tuple[tuple[float, ...], ...] | None:
     """The positive points of each axis, where they are 0 (or none) and pairs; else None."""
     axes = []

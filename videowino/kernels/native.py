@@ -74,6 +74,10 @@ def library() -> ctypes.CDLL | None:
     found.vw_pack.argtypes = [problem, pointer, step, step, step, pointer]
     found.vw_pack.restype = None
     found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]
+    found.vw_workspace.argtypes = [problem]
+    found.vw_workspace.restype = ctypes.c_int64
+    found.vw_release.restype = None
+    found.vw_peak.restype = ctypes.c_double
     return found
 
 

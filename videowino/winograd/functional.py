@@ -66,7 +66,7 @@ def winograd_conv3d(
         x.shape[1], out_channels, tile, kept, spatial, transform, winograd, left, right, gate, bias
     )
     pads = normalize_padding(padding, tile.taps)
-    reference.output_size(x, tile, pads)
+    reference.output_size(x.shape, tile, pads)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
     return torch.ops.videowino.winograd_conv3d(
@@ -196,7 +196,7 @@ def _(
     x, spatial, transform, winograd, left, right, gate, columns, bias,
     out_channels, m, taps, points, pad,
 ):  # fmt: skip
-    size = reference.output_size(x, _tile(m, taps, points), tuple(pad))
+    size = reference.output_size(x.shape, _tile(m, taps, points), tuple(pad))
     layout = reference.memory_layout(x)
     shape = (x.shape[0], out_channels, *size)
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)

@@ -120,17 +120,17 @@ class Gradients:
     bias: Tensor | None = None
 
 
-def output_size(x: Tensor, tile: Tile, padding: tuple[int, ...]) -> Triple:
-    """Output depth, height, width; padding is (d0, d1, h0, h1, w0, w1).
+def output_size(shape: Sequence[int], tile: Tile, padding: tuple[int, ...]) -> Triple:
+    """Output depth, height, width for an N C D H W; padding is (d0, d1, h0, h1, w0, w1).
 
     Raises:
         ValueError: The padded input is smaller than the kernel.
     """
-    padded = [s + padding[2 * i] + padding[2 * i + 1] for i, s in enumerate(x.shape[2:])]
+    padded = [s + padding[2 * i] + padding[2 * i + 1] for i, s in enumerate(shape[2:])]
     d, h, w = (size - r + 1 for size, r in zip(padded, tile.taps, strict=True))
     if min(d, h, w) < 1:
         raise ValueError(
-            f"input of size {tuple(x.shape[2:])} with padding {padding} is smaller than the "
+            f"input of size {tuple(shape[2:])} with padding {padding} is smaller than the "
             f"kernel {tile.taps}; use a larger clip or more padding"
         )
     return d, h, w
@@ -146,7 +146,7 @@ def forward(
 ) -> Tensor:
     """The convolution; returns N C_out D' H' W' in x's dtype and memory layout."""
     dtype = compute_dtype(x.dtype)
-    size = output_size(x, tile, padding)
+    size = output_size(x.shape, tile, padding)
     u = weights.to(dtype).packed(tile)
     y = _empty_like(x, (x.shape[0], weights.channels[0], *size))
     for group in _groups(x, tile, size, weights.channels):
@@ -179,7 +179,7 @@ def backward(
     """
     dtype = compute_dtype(x.dtype)
     given, weights = weights, weights.to(dtype)
-    size = output_size(x, tile, padding)
+    size = output_size(x.shape, tile, padding)
     u = weights.packed(tile)
     du = u.new_zeros(u.shape) if need - {"x", "bias"} else None
     dx = _empty_like(x, x.shape) if "x" in need else None

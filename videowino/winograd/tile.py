@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from videowino.winograd.cook_toom import Transforms1d, cook_toom
@@ -38,13 +39,13 @@ class Tile:
                 raise ValueError(f"{name}={values!r} is out of range; give three of {choices}")
         self.transforms()
 
-    @property
+    @cached_property
     def alpha(self) -> Triple:
         """Input samples per tile and axis, m + taps - 1."""
         d, h, w = (m + r - 1 for m, r in zip(self.m, self.taps, strict=True))
         return d, h, w
 
-    @property
+    @cached_property
     def positions(self) -> int:
         """P, the number of Winograd-domain positions, which is the number of columns."""
         return prod(self.alpha)
