@@ -14,6 +14,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ from videowino.timing import alternate
 from videowino.winograd import WinogradConv3d
 from videowino.winograd.columns import select_columns
 from videowino.winograd.layers import ineligible_reason
+from videowino.winograd.tile import Triple
 from videowino.winograd.transforms import tile_counts
 
 NETWORKS = {"c3d": (16, 112, 112), "r3d_18": (16, 112, 112), "i3d": (16, 224, 224)}
@@ -43,9 +45,9 @@ class Layer:
 
     in_channels: int
     out_channels: int
-    taps: tuple[int, ...]
-    padding: tuple[int, ...]
-    size: tuple[int, ...]
+    taps: Triple
+    padding: Triple
+    size: Triple
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.size))
@@ -86,13 +88,12 @@ def layers(networks: Iterable[str]) -> dict[Layer, list[str]]:
 
         def record(conv: nn.Conv3d, args: tuple[Tensor, ...], name: str = name) -> None:
             if ineligible_reason(conv) is None:
-                padding = tuple(map(int, conv.padding))
                 layer = Layer(
                     conv.in_channels,
                     conv.out_channels,
-                    tuple(conv.kernel_size),
-                    padding,
-                    tuple(args[0].shape[2:]),
+                    _triple(conv.kernel_size),
+                    _triple(conv.padding),
+                    _triple(args[0].shape[2:]),
                 )
                 if name not in found.setdefault(layer, []):
                     found[layer].append(name)
@@ -103,6 +104,11 @@ def layers(networks: Iterable[str]) -> dict[Layer, list[str]]:
                 module.register_forward_pre_hook(lambda m, a, r=record: _unhooked(m, a, r))
         model(torch.empty(1, 3, *NETWORKS[name], device="meta"))
     return found
+
+
+def _triple(values: Iterable[int | str]) -> Triple:
+    d, h, w = (int(value) for value in values)
+    return d, h, w
 
 
 def _unhooked(conv: nn.Conv3d, args: tuple[Tensor, ...], record: Callable[..., None]) -> None:
@@ -135,7 +141,7 @@ def measure(layer: Layer, batch: int, threads: int, peak: float, budget: float) 
     last = torch.channels_last_3d
     x = torch.randn(batch, layer.in_channels, *layer.size)
     clip = x.to(memory_format=last)
-    first_conv, last_conv = conv_of(layer), conv_of(layer).to(memory_format=last)
+    first_conv, last_conv = conv_of(layer), conv_of(layer).to(memory_format=last)  # type: ignore[call-overload]
     dense = {
         "N C D H W": _call(first_conv, x),
         "N D H W C": _call(last_conv, clip),
@@ -146,13 +152,13 @@ def measure(layer: Layer, batch: int, threads: int, peak: float, budget: float) 
         name: {tile: pruned(layer, tile, share) for tile in _tiles(layer)}
         for name, share in SHARES.items()
     }
-    quick = {"budget": budget / 4, "min_repeats": 3, "warmup": 1, "threads": threads}
+    quick = partial(alternate, budget=budget / 4, min_repeats=3, warmup=1, threads=threads)
     with torch.inference_mode():
-        found = alternate(dense, **quick)
+        found = quick(dense)
         layout, onednn = (min(pair, key=lambda name: found[name].median) for pair in _pairs(dense))
         chosen: dict[str, WinogradConv3d] = {}
         for name, tiles in rivals.items():
-            times = alternate({str(t): _call(module, clip) for t, module in tiles.items()}, **quick)
+            times = quick({str(t): _call(module, clip) for t, module in tiles.items()})
             chosen[name] = tiles[min(tiles, key=lambda tile: times[str(tile)].median)]
         calls = {"conv3d": dense[layout], "onednn": dense[onednn]}
         calls |= {name: _call(module, clip) for name, module in chosen.items()}

@@ -86,6 +86,7 @@ def test_nothing_is_kept_in_training(packings):
 
 
 def test_gone_with_the_layer():
+    gc.collect()
     layer, x = layer_of("low_rank"), torch.randn(1, 8, 4, 6, 6)
     before = len(cpu._weights._entries)
     with torch.no_grad():

@@ -166,7 +166,7 @@ def test_opcheck():
         _winograd_conv3d,
         (
             x, p["spatial"], None, p["winograd"], p["left"], p["right"], p["gate"],
-            torch.arange(0, 144, 3), p["bias"], 3, [2, 4, 4], [3, 3, 3], "", [1] * 6,
+            torch.arange(0, 144, 3), p["bias"], 3, [2, 4, 4], [3, 3, 3], "", [1] * 6, True,
         ),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from videowino.kernels import cpu, native
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_layers
 from videowino.winograd.functional import normalize_padding
 
@@ -17,8 +18,9 @@ def fold(model: nn.Module) -> nn.Module:
     """A copy that computes the same with each Winograd layer's U at hand, pruned as it was.
 
     In training U follows from what is trained, in every forward pass: from the filter, from the
-    factors. At inference it is constant. Without folding, a parameterization would be timed
-    instead of the convolution. Parameters are in PyTorch's usual memory layout, channels first.
+    factors. At inference it is constant, and the kernels keep it; layers that they do not take
+    are replaced by `FoldedConv3d`. Otherwise a parameterization would be timed instead of the
+    convolution. Parameters are in PyTorch's usual memory layout, channels first.
 
     Args:
         model: any network; it is left as it is.
@@ -28,12 +30,18 @@ def fold(model: nn.Module) -> nn.Module:
     """
     folded = deepcopy(model)
     folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    swaps = {layer: FoldedConv3d(layer) for layer in winograd_layers(folded).values()}
+    layers = [layer for layer in winograd_layers(folded).values() if not _kept_by_kernels(layer)]
+    swaps: dict[nn.Module, nn.Module] = {layer: FoldedConv3d(layer) for layer in layers}
     for parent in list(folded.modules()):
         for name, child in list(parent._modules.items()):
-            if isinstance(child, WinogradConv3d):
+            if child in swaps:
                 parent._modules[name] = swaps[child]
     return folded.eval().requires_grad_(False)
+
+
+def _kept_by_kernels(layer: WinogradConv3d) -> bool:
+    on_cpu = layer.gate.device.type == "cpu"
+    return on_cpu and cpu.takes(layer.gate.dtype, layer.tile) and native.library() is not None
 
 
 class FoldedConv3d(nn.Module):

@@ -39,6 +39,7 @@ def _winograd_conv3d(
     taps: Sequence[int],
     points: str,
     padding: Sequence[int],
+    changing: bool,
 ) -> Tensor:
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
@@ -46,7 +47,9 @@ def _winograd_conv3d(
     tile = functional.cached_tile(tuple(m), tuple(taps), points)
     built = takes(x.dtype, tile) and native.library() is not None
     with functional.without_autocast(x):
-        return (forward if built else reference.forward)(x, weights, bias, tile, tuple(padding))
+        if built:
+            return forward(x, weights, bias, tile, tuple(padding), keep=not changing)
+        return reference.forward(x, weights, bias, tile, tuple(padding))
 
 
 def takes(dtype: torch.dtype, tile: Tile) -> bool:
@@ -56,9 +59,22 @@ def takes(dtype: torch.dtype, tile: Tile) -> bool:
 
 
 def forward(
-    x: Tensor, weights: Weights, bias: Tensor | None, tile: Tile, padding: tuple[int, ...]
+    x: Tensor,
+    weights: Weights,
+    bias: Tensor | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    keep: bool = False,
 ) -> Tensor:
     """The convolution by the kernel; summed in float32, returned in x's type and layout.
+
+    Args:
+        x: N C_in D H W.
+        weights: What U is made of.
+        bias: (C_out,).
+        tile: One that the kernel takes (`takes`).
+        padding: (d0, d1, h0, h1, w0, w1).
+        keep: Keep the packed weight for the next call (see `PackedWeights`).
 
     Raises:
         ValueError: A size is beyond what the kernel can count.
@@ -77,7 +93,7 @@ def forward(
         padding,
         torch.get_num_threads(),
     )
-    packed = _weights.get(weights, tile, problem, library)
+    packed = _weights.get(weights, tile, problem, library, keep)
     y = pool.empty(shape, layout)
     bias = None if bias is None else bias.float().contiguous()
     epilogue = native.Epilogue(None if bias is None else bias.data_ptr(), None, 0)
@@ -98,7 +114,7 @@ def workspace(x: Tensor, layer: WinogradConv3d) -> int:
         layer.out_channels,
         None if layer.kept_columns is None else layer.kept_columns.numpy().tobytes(),
         layer.tile,
-        functional.normalize_padding(tuple(layer.padding), layer.tile.taps),
+        layer.pads,
         torch.get_num_threads(),
     )
     return library.vw_workspace(problem)
@@ -136,7 +152,7 @@ def _problem(
 @cache
 def _pairs(tile: Tile) -> tuple[tuple[float, ...], ...] | None:
     """The positive points of each axis, where they are 0 (or none) and pairs; else None."""
-    axes = []
+    axes: list[tuple[float, ...]] = []
     for m, taps, transforms in zip(tile.m, tile.taps, tile.transforms(), strict=True):
         if m == 1 or taps == 1:
             axes.append(())

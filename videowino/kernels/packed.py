@@ -25,16 +25,17 @@ class PackedWeights:
 
     A weight is packed anew when a tensor it is made of has changed: another object, another
     version, or other values at a few places (writing to `.data` leaves the version as it was).
-    While gradients are recorded nothing is kept: the next step changes the weights.
     """
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
 
-    def get(self, weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -> Tensor:
-        """The packed weight, (floats,) float32."""
+    def get(
+        self, weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL, keep: bool
+    ) -> Tensor:
+        """The packed weight, (floats,) float32; kept for the next call only with `keep`."""
         main = _main(weights)
-        state = _state(weights, tile)
+        state = _state(weights, tile) if keep else None
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
@@ -61,19 +62,15 @@ def _main(weights: Weights) -> Tensor:
 
 
 def _state(weights: Weights, tile: Tile) -> tuple[object, ...] | None:
-    """What the packed weight depends on; None where it is not worth keeping."""
-    parts = (weights.spatial, weights.winograd, weights.left, weights.right)
+    """What the packed weight depends on; None where changes could not be seen."""
+    large = (weights.spatial, weights.winograd, weights.left, weights.right)
     small = (weights.transform, weights.gate, weights.columns)
-    given = [part for part in (*parts, *small) if part is not None]
-    if any(part.is_inference() for part in given):
-        return None
-    if torch.is_grad_enabled() and any(part.requires_grad for part in given):
+    if any(part is not None and part.is_inference() for part in large):
         return None
     return (
         tile,
-        torch.get_num_threads() > 0,
-        *(None if part is None else _print(part) for part in parts),
-        *(None if part is None else part.numpy().tobytes() for part in small),
+        *(None if part is None else _print(part) for part in large),
+        *(None if part is None else _bytes(part) for part in small),
     )
 
 
@@ -81,3 +78,7 @@ def _print(part: Tensor) -> tuple[object, ...]:
     flat = part.detach().reshape(-1)
     step = max(1, flat.numel() // _SAMPLES)
     return id(part), part._version, part.data_ptr(), flat[::step].tolist()
+
+
+def _bytes(part: Tensor) -> bytes:
+    return part.detach().contiguous().view(torch.uint8).numpy().tobytes()

@@ -69,9 +69,11 @@ def winograd_conv3d(
     reference.output_size(x.shape, tile, pads)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
+    parts = (spatial, winograd, left, right)
+    changing = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in parts)
     return torch.ops.videowino.winograd_conv3d(
         x, spatial, transform, winograd, left, right, gate, columns, bias,
-        out_channels, list(tile.m), list(tile.taps), tile.points, list(pads),
+        out_channels, list(tile.m), list(tile.taps), tile.points, list(pads), changing,
     )  # fmt: skip
 
 
@@ -146,7 +148,9 @@ def _winograd_conv3d(
     taps: Sequence[int],
     points: str,
     padding: Sequence[int],
+    changing: bool,
 ) -> Tensor:
+    """The operator; `changing` says that the weight will not be the same in the next call."""
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
@@ -194,7 +198,7 @@ def _winograd_conv3d_backward(
 @_winograd_conv3d.register_fake
 def _(
     x, spatial, transform, winograd, left, right, gate, columns, bias,
-    out_channels, m, taps, points, pad,
+    out_channels, m, taps, points, pad, changing,
 ):  # fmt: skip
     size = reference.output_size(x.shape, _tile(m, taps, points), tuple(pad))
     layout = reference.memory_layout(x)
@@ -224,7 +228,7 @@ _TENSORS = 9
 
 
 def _setup_context(ctx, inputs, output) -> None:
-    tensors, ctx.settings = inputs[:_TENSORS], inputs[_TENSORS:]
+    tensors, ctx.settings = inputs[:_TENSORS], inputs[_TENSORS:-1]
     ctx.save_for_backward(*tensors)
 
 
@@ -233,7 +237,7 @@ def _autograd_backward(ctx, grad):
     found = torch.ops.videowino.winograd_conv3d_backward(
         grad, *ctx.saved_tensors, *ctx.settings, need
     )
-    gradients: list[Tensor | None] = [None] * (_TENSORS + len(ctx.settings))
+    gradients: list[Tensor | None] = [None] * (_TENSORS + len(ctx.settings) + 1)
     wanted = [index for index, want in zip(_DIFFERENTIABLE, need, strict=True) if want]
     for index, gradient in zip(wanted, found, strict=True):
         gradients[index] = gradient

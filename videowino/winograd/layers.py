@@ -52,6 +52,7 @@ class WinogradConv3d(ColumnScores):
         column_mask: (P,) bool buffer; False columns are pruned and cost nothing.
         compensated: bool buffer; whether the kept columns make up for the pruned ones.
         fit_error: |U - left right| / |U| at the start of `factored`, else 0.
+        pads: Zeros around the clip, (d0, d1, h0, h1, w0, w1).
 
     Raises:
         ValueError: Tile, rank, parameterization, taps or padding out of range.
@@ -136,7 +137,7 @@ class WinogradConv3d(ColumnScores):
         factors = parameterization in ("low_rank", "factored")
         self.rank = rank if factors else None
         self.fit_error = 0.0
-        self._pads = normalize_padding(
+        self.pads = normalize_padding(
             self.padding if isinstance(self.padding, str) else tuple(self.padding),
             self.tile.taps,
         )
@@ -286,7 +287,7 @@ class WinogradConv3d(ColumnScores):
         """Convolve N C D H W, or C D H W as `nn.Conv3d` does."""
         if x.dim() == 4:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        pads = self._pads
+        pads = self.pads
         if self.padding_mode != "zeros":
             d0, d1, h0, h1, w0, w1 = pads
             x, pads = F.pad(x, (w0, w1, h0, h1, d0, d1), mode=self.padding_mode), (0,) * 6
