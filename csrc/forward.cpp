@@ -123,6 +123,8 @@ static int forward(const Plan& plan, const float* x, const float* packed,
   const size_t bytes = (v_size(plan, s) + m_size(plan, s)) * sizeof(float);
   const ptrdiff_t u_slot = ptrdiff_t(plan.in_channels) * plan.out_vectors * kLanes;
   const int blocks = s.column_blocks * s.depth_blocks;
+  const int inputs = ceil_div(plan.in_vectors, kTogether);
+  const int outputs = ceil_div(plan.out_vectors, kTogether);
   float* shared = nullptr;
   if (s.team && !(shared = workspace.take(bytes))) return 1;
   int failed = 0;
@@ -139,17 +141,17 @@ static int forward(const Plan& plan, const float* x, const float* packed,
         const Block block = block_at(plan, s, index);
         const int count = block.count * block.depths;
 #pragma omp for schedule(static)
-        for (int item = 0; item < block.count * plan.in_vectors; ++item)
-          transform_input(plan, block, x, block.first + item / plan.in_vectors,
-                          item % plan.in_vectors, v, mine);
+        for (int item = 0; item < block.count * inputs; ++item)
+          transform_input(plan, block, x, block.first + item / inputs, item % inputs * kTogether, v,
+                          mine);
 #pragma omp for schedule(static)
         for (int slot = 0; slot < plan.slots; ++slot)
           for (int group = 0; group < plan.groups; ++group)
             gemm(plan, count, group, v + slot * kLanes, packed + slot * u_slot, m + slot * kLanes);
 #pragma omp for schedule(static)
-        for (int item = 0; item < block.count * plan.out_vectors; ++item)
-          transform_output(plan, block, m, block.first + item / plan.out_vectors,
-                           item % plan.out_vectors, epilogue, y, mine);
+        for (int item = 0; item < block.count * outputs; ++item)
+          transform_output(plan, block, m, block.first + item / outputs,
+                           item % outputs * kTogether, epilogue, y, mine);
       }
     } else {
       float* m = v + v_size(plan, s);
@@ -158,13 +160,13 @@ static int forward(const Plan& plan, const float* x, const float* packed,
         const Block block = block_at(plan, s, index);
         const int count = block.count * block.depths;
         for (int column = 0; column < block.count; ++column)
-          for (int vector = 0; vector < plan.in_vectors; ++vector)
+          for (int vector = 0; vector < plan.in_vectors; vector += kTogether)
             transform_input(plan, block, x, block.first + column, vector, v, mine);
         for (int slot = 0; slot < plan.slots; ++slot)
           for (int group = 0; group < plan.groups; ++group)
             gemm(plan, count, group, v + slot * kLanes, packed + slot * u_slot, m + slot * kLanes);
         for (int column = 0; column < block.count; ++column)
-          for (int vector = 0; vector < plan.out_vectors; ++vector)
+          for (int vector = 0; vector < plan.out_vectors; vector += kTogether)
             transform_output(plan, block, m, block.first + column, vector, epilogue, y, mine);
       }
     }

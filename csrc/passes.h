@@ -45,46 +45,62 @@ struct OutputFactors {
 
 // B^T along one axis. in: alpha pointers, one a sample; line l reads at l * line_step.
 // out: the kept samples of each line, `out_step` apart. ALPHA 0 is the identity of any length.
+template <int ALPHA>
+VW_INLINE vec input_zero(const vec* x, const InputFactors<ALPHA>& c) {
+  vec sum = x[ALPHA - 2];
+#pragma GCC unroll 4
+  for (int j = 1; j <= c.pairs; ++j) sum += x[ALPHA - 2 - 2 * j] * c.e[j];
+  return sum;
+}
+
+template <int ALPHA>
+VW_INLINE vec input_infinity(const vec* x, const InputFactors<ALPHA>& c) {
+  vec sum = x[ALPHA - 1];
+#pragma GCC unroll 4
+  for (int j = 1; j <= c.pairs; ++j) sum += x[ALPHA - 1 - 2 * j] * c.e[j];
+  return sum;
+}
+
+template <int ALPHA>
+VW_INLINE void input_pair(const vec* x, int k, const InputFactors<ALPHA>& c, vec& plus, vec& minus) {
+  vec p = x[ALPHA - 2], q = x[ALPHA - 3];
+#pragma GCC unroll 4
+  for (int j = 1; j < c.pairs; ++j) {
+    p += x[ALPHA - 2 - 2 * j] * c.s[k][j];
+    q += x[ALPHA - 3 - 2 * j] * c.s[k][j];
+  }
+  plus = p + q * c.a[k];
+  minus = p - q * c.a[k];
+}
+
 template <int ALPHA, bool FULL>
 VW_INLINE float* input_line(const vec* x, int mask, float* out, ptrdiff_t out_step,
                             const InputFactors<ALPHA>& c) {
-  constexpr bool zero = ALPHA % 2 == 0;
-  constexpr int pairs = (ALPHA - 1 - zero) / 2;
   int bit = 0;
-  if (zero) {
+  if (c.zero) {
     if (FULL || mask & 1) {
-      vec sum = x[ALPHA - 2];
-#pragma GCC unroll 4
-      for (int j = 1; j <= pairs; ++j) sum += x[ALPHA - 2 - 2 * j] * c.e[j];
-      store(out, sum);
+      store(out, input_zero<ALPHA>(x, c));
       out += out_step;
     }
     bit = 1;
   }
 #pragma GCC unroll 4
-  for (int k = 0; k < pairs; ++k, bit += 2) {
+  for (int k = 0; k < c.pairs; ++k, bit += 2) {
     if (FULL || mask & (3 << bit)) {
-      vec p = x[ALPHA - 2], q = x[ALPHA - 3];
-#pragma GCC unroll 4
-      for (int j = 1; j < pairs; ++j) {
-        p += x[ALPHA - 2 - 2 * j] * c.s[k][j];
-        q += x[ALPHA - 3 - 2 * j] * c.s[k][j];
-      }
+      vec plus, minus;
+      input_pair<ALPHA>(x, k, c, plus, minus);
       if (FULL || mask & (1 << bit)) {
-        store(out, p + q * c.a[k]);
+        store(out, plus);
         out += out_step;
       }
       if (FULL || mask & (2 << bit)) {
-        store(out, p - q * c.a[k]);
+        store(out, minus);
         out += out_step;
       }
     }
   }
   if (FULL || mask & (1 << bit)) {
-    vec sum = x[ALPHA - 1];
-#pragma GCC unroll 4
-    for (int j = 1; j <= pairs; ++j) sum += x[ALPHA - 1 - 2 * j] * c.e[j];
-    store(out, sum);
+    store(out, input_infinity<ALPHA>(x, c));
     out += out_step;
   }
   return out;

@@ -44,7 +44,7 @@ struct Plan {
   uint8_t w_mask;
   uint8_t h_mask[kMaxAlpha];
   uint8_t d_mask[kMaxAlpha * kMaxAlpha];
-  int h_count[kMaxAlpha];
+  int square;  // alpha of height and width where they are one transform and no line is pruned
   int16_t source[kMaxColumns];  // slot -> index among the caller's columns
   // Output channels in groups of at most kMaxVectors vectors.
   int groups;
@@ -119,7 +119,6 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   plan.w_mask = 0;
   for (int w = 0; w < aw; ++w) {
     uint8_t h_mask = 0;
-    int count = 0;
     for (int h = 0; h < ah; ++h) {
       uint8_t d_mask = 0;
       for (int d = 0; d < ad; ++d) {
@@ -131,15 +130,17 @@ static void make_plan(const vw_problem& given, Plan& plan) {
       if (!d_mask) continue;
       plan.d_mask[plan.lines++] = d_mask;
       h_mask |= uint8_t(1 << h);
-      ++count;
     }
     if (!h_mask) continue;
     plan.w_mask |= uint8_t(1 << w);
-    plan.h_count[plan.widths] = count;
     plan.h_mask[plan.widths++] = h_mask;
   }
   // An odd number of cache lines: rows then start in different sets of the cache.
   plan.row = ptrdiff_t(plan.slots | 1) * kLanes;
+  bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
+  for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];
+  const bool special = ah == 4 || ah == 5 || ah == 6 || ah == 8;
+  plan.square = alike && special && plan.h.taps == 3 && plan.lines == ah * aw ? ah : 0;
   plan.threads = given.threads;
   plan.tiles = given.tiles;
   plan.team = given.team;

@@ -1,5 +1,6 @@
 // From the clip to transformed tiles, and from products to the result, one column of tiles (all
-// depths of one place of the picture) and one vector of channels at a time.
+// depths of one place of the picture) and a few vectors of channels at a time: memory is then read
+// and written in runs of several cache lines.
 //
 // V: in_vectors x T x row;  M: out_vectors x T x row, where a row holds the slots x lanes of a tile
 // (and is written and read from end to end) and T is the tiles of a block.
@@ -16,10 +17,12 @@ struct Block {
   int first, count, depth, depths;
 };
 
+constexpr int kTogether = 4;  // vectors of channels
+
 struct Scratch {
   alignas(64) float patch[kMaxAlpha * kMaxAlpha * kLanes];
   alignas(64) float rows[kMaxAlpha * kMaxAlpha * kLanes];
-  alignas(64) float frames[kMaxColumns * kLanes];
+  alignas(64) float frames[kTogether][kMaxColumns * kLanes];
   alignas(64) float result[kMaxAlpha * kMaxAlpha * kMaxAlpha * kLanes];
 };
 
@@ -89,43 +92,108 @@ static Patch gather_patch(const Plan& plan, const float* x, const Column& at, in
   return {buffer, ptrdiff_t(aw) * kLanes, kLanes};
 }
 
-static void transform_input(const Plan& plan, const Block& block, const float* x, int column,
-                            int vector, float* v, Scratch& scratch) {
-  const InputPass along_w = input_pass(plan.w), along_h = input_pass(plan.h),
-                  along_d = input_pass(plan.d);
+// The clip's next frame is far away in memory, where no prefetcher of the machine looks.
+static inline void expect_patch(const Plan& plan, const Patch& patch) {
+  const float* next = patch.start + ptrdiff_t(plan.h.input) * patch.row;
+  for (int i = 0; i < plan.h.alpha; ++i)
+    for (int j = 0; j < plan.w.alpha; ++j)
+      __builtin_prefetch(next + i * patch.row + j * patch.column);
+}
+
+// Height and width of one frame: from a patch to the plan's lines.
+static inline void plane_lines(const Plan& plan, const Patch& patch, float* to, Scratch& scratch) {
+  const int ah = plan.h.alpha, aw = plan.w.alpha;
+  const float* in[kMaxAlpha];
+  for (int j = 0; j < aw; ++j) in[j] = patch.start + j * patch.column;
+  input_pass(plan.w)(in, patch.row, ah, &plan.w_mask, 0, scratch.rows, kLanes, plan.w);
+  for (int i = 0; i < ah; ++i) in[i] = scratch.rows + i * plan.widths * kLanes;
+  input_pass(plan.h)(in, kLanes, plan.widths, plan.h_mask, 1, to, kLanes, plan.h);
+}
+
+// The same where height and width are alike and every line is kept: the usual case, also of
+// pruned layers, whose lines lose depths before they go altogether.
+template <int ALPHA>
+VW_INLINE void plane_square(const Patch& patch, const InputFactors<ALPHA>& factors, float* to) {
+  constexpr bool zero = ALPHA % 2 == 0;
+  constexpr int pairs = (ALPHA - 1 - zero) / 2;
+  // Two widths at a time, all heights of which stay in registers between the two transforms.
+#pragma GCC unroll 4
+  for (int k = 0; k <= pairs; ++k) {
+    vec one[ALPHA], other[ALPHA];
+    const bool ends = k == pairs;
+#pragma GCC unroll 8
+    for (int i = 0; i < ALPHA; ++i) {
+      const float* from = patch.start + i * patch.row;
+      vec x[ALPHA];
+#pragma GCC unroll 8
+      for (int j = 0; j < ALPHA; ++j) x[j] = load(from + j * patch.column);
+      if (ends) {
+        if (zero) one[i] = input_zero<ALPHA>(x, factors);
+        other[i] = input_infinity<ALPHA>(x, factors);
+      } else {
+        input_pair<ALPHA>(x, k, factors, one[i], other[i]);
+      }
+    }
+    if (!ends || zero)
+      input_line<ALPHA, true>(one, 0, to + (ends ? 0 : zero + 2 * k) * ALPHA * kLanes, kLanes,
+                              factors);
+    input_line<ALPHA, true>(other, 0,
+                            to + (ends ? ALPHA - 1 : zero + 2 * k + 1) * ALPHA * kLanes, kLanes,
+                            factors);
+  }
+}
+
+// SQUARE: the alpha of height and width where plane_square serves, else 0.
+template <int SQUARE>
+static void transform_input_of(const Plan& plan, const Block& block, const float* x, int column,
+                               int vector, float* v, Scratch& scratch) {
+  const InputPass along_d = input_pass(plan.d);
   const Column at = column_at(plan, column);
-  const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
+  const int ad = plan.d.alpha;
+  const int vectors = least(kTogether, plan.in_vectors - vector);
   const int tiles = block.count * block.depths;
   const ptrdiff_t frame_step = ptrdiff_t(plan.lines) * kLanes;
   float* out =
       v + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;
+  constexpr int alpha = SQUARE ? SQUARE : 4;
+  const InputFactors<alpha> factors(plan.h.c);
   const int first = block.depth * plan.d.m;  // in padded frames
   int done = first;
   for (int t = 0; t < block.depths; ++t, out += plan.row) {
     for (const int stop = first + t * plan.d.m + ad; done < stop; ++done) {
-      float* to = scratch.frames + (done % ad) * frame_step;
       const int frame = done - plan.d.padding;
-      if (frame < 0 || frame >= plan.d.input) {
-        for (int line = 0; line < plan.lines; ++line) store(to + line * kLanes, zeros());
-        continue;
+      for (int i = 0; i < vectors; ++i) {
+        float* to = scratch.frames[i] + (done % ad) * frame_step;
+        if (frame < 0 || frame >= plan.d.input) {
+          for (int line = 0; line < plan.lines; ++line) store(to + line * kLanes, zeros());
+          continue;
+        }
+        const Patch patch = gather_patch(plan, x, at, frame, vector + i, scratch.patch);
+        if (patch.start != scratch.patch && frame + 1 < plan.d.input) expect_patch(plan, patch);
+        if (SQUARE)
+          plane_square<alpha>(patch, factors, to);
+        else
+          plane_lines(plan, patch, to, scratch);
       }
-      const Patch patch = gather_patch(plan, x, at, frame, vector, scratch.patch);
-      const float* in[kMaxAlpha];
-      for (int j = 0; j < aw; ++j) in[j] = patch.start + j * patch.column;
-      if (patch.start != scratch.patch && frame + 1 < plan.d.input) {
-        const float* next = patch.start + ptrdiff_t(plan.h.input) * patch.row;
-        for (int i = 0; i < ah; ++i)
-          for (int j = 0; j < aw; ++j)
-            __builtin_prefetch(next + i * patch.row + j * patch.column);
-      }
-      along_w(in, patch.row, ah, &plan.w_mask, 0, scratch.rows, kLanes, plan.w);
-      for (int i = 0; i < ah; ++i) in[i] = scratch.rows + i * plan.widths * kLanes;
-      along_h(in, kLanes, plan.widths, plan.h_mask, 1, to, kLanes, plan.h);
     }
-    const float* in[kMaxAlpha];
-    for (int i = 0; i < ad; ++i)
-      in[i] = scratch.frames + ((first + t * plan.d.m + i) % ad) * frame_step;
-    along_d(in, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
+    for (int i = 0; i < vectors; ++i) {
+      const float* in[kMaxAlpha];
+      for (int j = 0; j < ad; ++j)
+        in[j] = scratch.frames[i] + ((first + t * plan.d.m + j) % ad) * frame_step;
+      along_d(in, kLanes, plan.lines, plan.d_mask, 1, out + i * tiles * plan.row, kLanes, plan.d);
+    }
+  }
+}
+
+// Vectors [vector, vector + kTogether) of a column of tiles.
+static void transform_input(const Plan& plan, const Block& block, const float* x, int column,
+                            int vector, float* v, Scratch& scratch) {
+  switch (plan.square) {
+    case 4: return transform_input_of<4>(plan, block, x, column, vector, v, scratch);
+    case 5: return transform_input_of<5>(plan, block, x, column, vector, v, scratch);
+    case 6: return transform_input_of<6>(plan, block, x, column, vector, v, scratch);
+    case 8: return transform_input_of<8>(plan, block, x, column, vector, v, scratch);
+    default: return transform_input_of<0>(plan, block, x, column, vector, v, scratch);
   }
 }
 
@@ -191,28 +259,81 @@ static inline void expect_result(const Plan& plan, const Column& at, int tile, i
         __builtin_prefetch(first + d * frame_step + i * row_step + j * channels, 1);
 }
 
-static void transform_output(const Plan& plan, const Block& block, const float* m, int column,
-                             int vector, const vw_epilogue& epilogue, float* y, Scratch& scratch) {
-  const OutputPass along_d = output_pass(plan.d), along_h = output_pass(plan.h),
-                   along_w = output_pass(plan.w);
+static inline void plane_results(const Plan& plan, const float* lines, float* result,
+                                 Scratch& scratch) {
+  const int mh = plan.h.m, mw = plan.w.m;
+  float* out[kMaxAlpha];
+  for (int i = 0; i < mh; ++i) out[i] = scratch.rows + i * plan.widths * kLanes;
+  output_pass(plan.h)(lines, kLanes, plan.widths, plan.h_mask, 1, out, kLanes, plan.h);
+  for (int j = 0; j < mw; ++j) out[j] = result + j * kLanes;
+  output_pass(plan.w)(scratch.rows, kLanes, mh, &plan.w_mask, 0, out, mw * kLanes, plan.w);
+}
+
+template <int ALPHA, int M>
+VW_INLINE void plane_square_results(const float* lines, const OutputFactors<ALPHA, M>& factors,
+                                    float* result) {
+  vec rows[M][ALPHA];
+#pragma GCC unroll 8
+  for (int j = 0; j < ALPHA; ++j) {
+    vec x[ALPHA], y[M];
+#pragma GCC unroll 8
+    for (int i = 0; i < ALPHA; ++i) x[i] = load(lines + (j * ALPHA + i) * kLanes);
+    output_full<ALPHA, M>(x, y, factors);
+#pragma GCC unroll 6
+    for (int i = 0; i < M; ++i) rows[i][j] = y[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < M; ++i) {
+    vec y[M];
+    output_full<ALPHA, M>(rows[i], y, factors);
+#pragma GCC unroll 6
+    for (int j = 0; j < M; ++j) store(result + (i * M + j) * kLanes, y[j]);
+  }
+}
+
+// SQUARE as of transform_input_of.
+template <int SQUARE, int M>
+static void transform_output_of(const Plan& plan, const Block& block, const float* m, int column,
+                                int vector, const vw_epilogue& epilogue, float* y,
+                                Scratch& scratch) {
+  const OutputPass along_d = output_pass(plan.d);
   const Column at = column_at(plan, column);
-  const int md = plan.d.m, mh = plan.h.m, mw = plan.w.m;
+  const int md = plan.d.m, place = plan.h.m * plan.w.m * kLanes;
+  const int vectors = least(kTogether, plan.out_vectors - vector);
   const int tiles = block.count * block.depths;
   const float* in =
       m + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;
+  constexpr int alpha = SQUARE ? SQUARE : 4, outputs = SQUARE ? M : 2;
+  const OutputFactors<alpha, outputs> factors(plan.h.c);
   float* out[kMaxAlpha];
-  for (int t = 0; t < block.depths; ++t, in += plan.row) {
-    expect_result(plan, at, block.depth + t, vector, y);
-    for (int i = 0; i < md; ++i) out[i] = scratch.frames + i * plan.lines * kLanes;
-    along_d(in, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
-    for (int d = 0; d < md; ++d) {
-      for (int i = 0; i < mh; ++i) out[i] = scratch.rows + i * plan.widths * kLanes;
-      along_h(scratch.frames + d * plan.lines * kLanes, kLanes, plan.widths, plan.h_mask, 1, out,
-              kLanes, plan.h);
-      for (int j = 0; j < mw; ++j) out[j] = scratch.result + (d * mh * mw + j) * kLanes;
-      along_w(scratch.rows, kLanes, mh, &plan.w_mask, 0, out, mw * kLanes, plan.w);
+  for (int i = 0; i < md; ++i) out[i] = scratch.frames[0] + i * plan.lines * kLanes;
+  for (int t = 0; t < block.depths; ++t, in += plan.row)
+    for (int i = 0; i < vectors; ++i) {
+      expect_result(plan, at, block.depth + t, vector + i, y);
+      along_d(in + i * tiles * plan.row, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
+      for (int d = 0; d < md; ++d)
+        if (SQUARE)
+          plane_square_results<alpha, outputs>(out[d], factors, scratch.result + d * place);
+        else
+          plane_results(plan, out[d], scratch.result + d * place, scratch);
+      write_result(plan, at, block.depth + t, vector + i, scratch.result, epilogue, y);
     }
-    write_result(plan, at, block.depth + t, vector, scratch.result, epilogue, y);
+}
+
+// Vectors [vector, vector + kTogether) of a column of tiles.
+static void transform_output(const Plan& plan, const Block& block, const float* m, int column,
+                             int vector, const vw_epilogue& epilogue, float* y, Scratch& scratch) {
+  switch (plan.square * 8 + plan.h.m) {
+    case 4 * 8 + 2:
+      return transform_output_of<4, 2>(plan, block, m, column, vector, epilogue, y, scratch);
+    case 5 * 8 + 3:
+      return transform_output_of<5, 3>(plan, block, m, column, vector, epilogue, y, scratch);
+    case 6 * 8 + 4:
+      return transform_output_of<6, 4>(plan, block, m, column, vector, epilogue, y, scratch);
+    case 8 * 8 + 6:
+      return transform_output_of<8, 6>(plan, block, m, column, vector, epilogue, y, scratch);
+    default:
+      return transform_output_of<0, 0>(plan, block, m, column, vector, epilogue, y, scratch);
   }
 }
 
