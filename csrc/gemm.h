@@ -79,19 +79,94 @@ static GemmTile gemm_tile(int rows, int vectors) {
   }
 }
 
-// All tiles of one slot, for one group of output channels.
-static void gemm(const Plan& plan, int tiles, int group, const float* v, const float* u, float* m) {
-  const int vectors = group_vectors(plan, group);
-  const int start = group_start(plan, group);
+// All tiles of one slot, for one group of the product's columns. sums: channels summed over.
+static void gemm(const Plan& plan, int sums, const Channels& to, int tiles, int group,
+                 const float* v, const float* u, float* m) {
+  const int vectors = group_vectors(to, group);
+  const int start = group_start(to, group);
   const ptrdiff_t step = tiles * plan.row;
   const int pieces = ceil_div(tiles, kRows[vectors]);
-  u += ptrdiff_t(start) * kLanes * plan.in_channels;
+  u += ptrdiff_t(start) * kLanes * sums;
   m += start * step;
   for (int piece = 0, done = 0; piece < pieces; ++piece) {
     const int rows = ceil_div(tiles - done, pieces - piece);
-    gemm_tile(rows, vectors)(v + done * plan.row, plan.row, step, u, plan.in_channels,
-                             m + done * plan.row, step);
+    gemm_tile(rows, vectors)(v + done * plan.row, plan.row, step, u, sums, m + done * plan.row,
+                             step);
     done += rows;
+  }
+}
+
+// The weight's gradient, dU (C_in x C_out) += V^T (C_in x T) dM (T x C_out): the sum runs over
+// tiles. v: ROWS neighbouring channels of the first tile; m: VECTORS vectors, `m_step` apart.
+template <int ROWS, int VECTORS>
+static void gradient_tile(const float* v, const float* m, ptrdiff_t row, ptrdiff_t m_step,
+                          int tiles, float* u) {
+  vec sum[ROWS][VECTORS];
+#pragma GCC unroll 32
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int n = 0; n < VECTORS; ++n) sum[r][n] = load(u + (r * VECTORS + n) * kLanes);
+  for (int t = 0; t < tiles; ++t, v += row, m += row) {
+    vec b[VECTORS];
+#pragma GCC unroll 4
+    for (int n = 0; n < VECTORS; ++n) b[n] = load(m + n * m_step);
+#pragma GCC unroll 32
+    for (int r = 0; r < ROWS; ++r) {
+      const float a = v[r];
+#pragma GCC unroll 4
+      for (int n = 0; n < VECTORS; ++n) sum[r][n] += b[n] * a;
+    }
+  }
+#pragma GCC unroll 32
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int n = 0; n < VECTORS; ++n) store(u + (r * VECTORS + n) * kLanes, sum[r][n]);
+}
+
+typedef void (*GradientTile)(const float* v, const float* m, ptrdiff_t row, ptrdiff_t m_step,
+                             int tiles, float* u);
+
+template <int VECTORS>
+static GradientTile gradient_tile_of(int rows) {
+  switch (rows) {
+    case 1: return gradient_tile<1, VECTORS>;
+    case 2: return gradient_tile<2, VECTORS>;
+    case 3: return gradient_tile<least_of(3, kRows[VECTORS]), VECTORS>;
+    case 4: return gradient_tile<least_of(4, kRows[VECTORS]), VECTORS>;
+    case 5: return gradient_tile<least_of(5, kRows[VECTORS]), VECTORS>;
+    case 6: return gradient_tile<least_of(6, kRows[VECTORS]), VECTORS>;
+    case 7: return gradient_tile<least_of(7, kRows[VECTORS]), VECTORS>;
+    default: return gradient_tile<least_of(8, kRows[VECTORS]), VECTORS>;
+  }
+}
+
+static GradientTile gradient_tile(int rows, int vectors) {
+  switch (vectors) {
+    case 1: return gradient_tile_of<1>(rows);
+    case 2: return gradient_tile_of<2>(rows);
+    case 3: return gradient_tile_of<3>(rows);
+    default: return gradient_tile_of<4>(rows);
+  }
+}
+
+// All input channels of one slot, for one group of output channels; u as `pack` lays it out.
+static void gemm_gradient(const Plan& plan, int tiles, int group, const float* v, const float* m,
+                          float* u) {
+  const int vectors = group_vectors(plan.out, group);
+  const int start = group_start(plan.out, group);
+  const ptrdiff_t step = tiles * plan.row;
+  const int most_rows = least(8, kRows[vectors]);
+  u += ptrdiff_t(start) * kLanes * plan.in.count;
+  m += start * step;
+  for (int vector = 0; vector < plan.in.vectors; ++vector, v += step) {
+    const int lanes = least(kLanes, plan.in.count - vector * kLanes);
+    const int pieces = ceil_div(lanes, most_rows);
+    for (int piece = 0, done = 0; piece < pieces; ++piece) {
+      const int rows = ceil_div(lanes - done, pieces - piece);
+      gradient_tile(rows, vectors)(v + done, m, plan.row, step, tiles, u);
+      u += ptrdiff_t(rows) * vectors * kLanes;
+      done += rows;
+    }
   }
 }
 

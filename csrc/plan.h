@@ -31,10 +31,15 @@ struct Axis {
   Coefficients c;
 };
 
+// One side's channels, as numbers and as vectors.
+struct Channels {
+  int count, vectors;
+};
+
 struct Plan {
   Axis d, h, w;
-  int batch, in_channels, out_channels;
-  int in_vectors, out_vectors;
+  int batch;
+  Channels in, out;
   bool x_last, y_last;
   // Kept columns. Depth masks, one a kept (width, height) line; height masks, one a kept width.
   int slots;
@@ -46,8 +51,6 @@ struct Plan {
   uint8_t d_mask[kMaxAlpha * kMaxAlpha];
   int square;  // alpha of height and width where they are one transform and no line is pruned
   int16_t source[kMaxColumns];  // slot -> index among the caller's columns
-  // Output channels in groups of at most kMaxVectors vectors.
-  int groups;
   int threads, tiles, team;
 };
 
@@ -104,11 +107,8 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   plan.h = make_axis(given.axis[1]);
   plan.w = make_axis(given.axis[2]);
   plan.batch = given.batch;
-  plan.in_channels = given.in_channels;
-  plan.out_channels = given.out_channels;
-  plan.in_vectors = ceil_div(given.in_channels, kLanes);
-  plan.out_vectors = ceil_div(given.out_channels, kLanes);
-  plan.groups = ceil_div(plan.out_vectors, kMaxVectors);
+  plan.in = {given.in_channels, ceil_div(given.in_channels, kLanes)};
+  plan.out = {given.out_channels, ceil_div(given.out_channels, kLanes)};
   plan.x_last = given.x_channels_last;
   plan.y_last = given.y_channels_last;
   int16_t index[kMaxColumns];
@@ -146,15 +146,19 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   plan.team = given.team;
 }
 
-// Output channels of a group, in vectors: even groups, the wider ones first.
-static inline int group_vectors(const Plan& plan, int group) {
-  int base = plan.out_vectors / plan.groups;
-  return base + (group < plan.out_vectors % plan.groups);
+// The columns of a matrix product, in groups that fit the registers: even ones, the wider first.
+static inline int group_count(const Channels& channels) {
+  return ceil_div(channels.vectors, kMaxVectors);
 }
 
-static inline int group_start(const Plan& plan, int group) {
-  int base = plan.out_vectors / plan.groups, wider = plan.out_vectors % plan.groups;
-  return group * base + least(group, wider);
+static inline int group_vectors(const Channels& channels, int group) {
+  const int groups = group_count(channels);
+  return channels.vectors / groups + (group < channels.vectors % groups);
+}
+
+static inline int group_start(const Channels& channels, int group) {
+  const int groups = group_count(channels);
+  return group * (channels.vectors / groups) + least(group, channels.vectors % groups);
 }
 
 }  // namespace VW_ISA

@@ -2,7 +2,7 @@
 // depths of one place of the picture) and a few vectors of channels at a time: memory is then read
 // and written in runs of several cache lines.
 //
-// V: in_vectors x T x row;  M: out_vectors x T x row, where a row holds the slots x lanes of a tile
+// V: vectors in x T x row;  M: vectors out x T x row, where a row holds the slots x lanes of a tile
 // (and is written and read from end to end) and T is the tiles of a block.
 // A frame's height and width transforms are computed once and shared by the tiles it is in.
 #pragma once
@@ -39,57 +39,69 @@ static inline Column column_at(const Plan& plan, int index) {
   return at;
 }
 
-// Where one frame's patch lies: in the clip itself, or gathered with zeros around it.
+// A clip or a result: N C D H W, or N D H W C.
+struct Volume {
+  int channels, depth, height, width;
+  bool last;
+};
+
+static inline Volume clip_of(const Plan& plan) {
+  return {plan.in.count, plan.d.input, plan.h.input, plan.w.input, plan.x_last};
+}
+
+static inline Volume result_of(const Plan& plan) {
+  return {plan.out.count, plan.d.output, plan.h.output, plan.w.output, plan.y_last};
+}
+
+// Where one frame's patch lies: in the volume itself, or gathered with zeros around it.
 struct Patch {
   const float* start;
   ptrdiff_t row, column;
 };
 
-static Patch gather_patch(const Plan& plan, const float* x, const Column& at, int frame, int vector,
+// Rows x columns of one frame, of one vector of channels.
+static Patch gather_patch(const Volume& volume, const float* values, int n, int frame,
+                          int first_row, int first_column, int rows, int columns, int vector,
                           float* buffer) {
-  const int height = plan.h.input, width = plan.w.input, depth = plan.d.input;
-  const int channels = plan.in_channels;
-  const int first_row = at.h * plan.h.m - plan.h.padding;
-  const int first_column = at.w * plan.w.m - plan.w.padding;
-  const int ah = plan.h.alpha, aw = plan.w.alpha;
+  const int height = volume.height, width = volume.width, channels = volume.channels;
   const int lanes = least(kLanes, channels - vector * kLanes);
-  const bool inside = first_row >= 0 && first_row + ah <= height && first_column >= 0 &&
-                      first_column + aw <= width;
-  if (plan.x_last) {
+  const bool inside = first_row >= 0 && first_row + rows <= height && first_column >= 0 &&
+                      first_column + columns <= width;
+  if (volume.last) {
     const ptrdiff_t row_step = ptrdiff_t(width) * channels;
-    const float* start = x + (ptrdiff_t(at.n) * depth + frame) * height * row_step +
+    const float* start = values + (ptrdiff_t(n) * volume.depth + frame) * height * row_step +
                          first_row * row_step + ptrdiff_t(first_column) * channels +
                          vector * kLanes;
     if (inside && lanes == kLanes) return {start, row_step, channels};
-    for (int i = 0; i < ah; ++i)
-      for (int j = 0; j < aw; ++j) {
+    for (int i = 0; i < rows; ++i)
+      for (int j = 0; j < columns; ++j) {
         const int row = first_row + i, column = first_column + j;
         vec value = zeros();
         if (row >= 0 && row < height && column >= 0 && column < width) {
           const float* from = start + i * row_step + ptrdiff_t(j) * channels;
           value = lanes == kLanes ? load(from) : load_first(from, lanes);
         }
-        store(buffer + (i * aw + j) * kLanes, value);
+        store(buffer + (i * columns + j) * kLanes, value);
       }
   } else {
     const ptrdiff_t plane = ptrdiff_t(height) * width;
     const float* start =
-        x + ((ptrdiff_t(at.n) * channels + vector * kLanes) * depth + frame) * plane;
-    const int from = most(0, -first_column), to = least(aw, width - first_column);
+        values + ((ptrdiff_t(n) * channels + vector * kLanes) * volume.depth + frame) * plane;
+    const int from = most(0, -first_column), to = least(columns, width - first_column);
     if (!inside || lanes < kLanes)
-      for (int i = 0; i < ah * aw; ++i) store(buffer + i * kLanes, zeros());
-    for (int i = 0; i < ah; ++i) {
+      for (int i = 0; i < rows * columns; ++i) store(buffer + i * kLanes, zeros());
+    for (int i = 0; i < rows; ++i) {
       const int row = first_row + i;
       if (row < 0 || row >= height) continue;
       for (int lane = 0; lane < lanes; ++lane) {
-        const float* values =
-            start + lane * ptrdiff_t(depth) * plane + ptrdiff_t(row) * width + first_column;
-        float* to_lane = buffer + i * aw * kLanes + lane;
-        for (int j = from; j < to; ++j) to_lane[j * kLanes] = values[j];
+        const float* line = start + lane * ptrdiff_t(volume.depth) * plane +
+                            ptrdiff_t(row) * width + first_column;
+        float* to_lane = buffer + i * columns * kLanes + lane;
+        for (int j = from; j < to; ++j) to_lane[j * kLanes] = line[j];
       }
     }
   }
-  return {buffer, ptrdiff_t(aw) * kLanes, kLanes};
+  return {buffer, ptrdiff_t(columns) * kLanes, kLanes};
 }
 
 // The clip's next frame is far away in memory, where no prefetcher of the machine looks.
@@ -148,9 +160,10 @@ template <int SQUARE>
 static void transform_input_of(const Plan& plan, const Block& block, const float* x, int column,
                                int vector, float* v, Scratch& scratch) {
   const InputPass along_d = input_pass(plan.d);
+  const Volume clip = clip_of(plan);
   const Column at = column_at(plan, column);
   const int ad = plan.d.alpha;
-  const int vectors = least(kTogether, plan.in_vectors - vector);
+  const int vectors = least(kTogether, plan.in.vectors - vector);
   const int tiles = block.count * block.depths;
   const ptrdiff_t frame_step = ptrdiff_t(plan.lines) * kLanes;
   float* out =
@@ -168,7 +181,10 @@ static void transform_input_of(const Plan& plan, const Block& block, const float
           for (int line = 0; line < plan.lines; ++line) store(to + line * kLanes, zeros());
           continue;
         }
-        const Patch patch = gather_patch(plan, x, at, frame, vector + i, scratch.patch);
+        const Patch patch = gather_patch(
+            clip, x, at.n, frame, at.h * plan.h.m - plan.h.padding,
+            at.w * plan.w.m - plan.w.padding, plan.h.alpha, plan.w.alpha, vector + i,
+            scratch.patch);
         if (patch.start != scratch.patch && frame + 1 < plan.d.input) expect_patch(plan, patch);
         if (SQUARE)
           plane_square<alpha>(patch, factors, to);
@@ -202,7 +218,7 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
   const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
   const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
   const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
-  const int channels = plan.out_channels, channel = vector * kLanes;
+  const int channels = plan.out.count, channel = vector * kLanes;
   const int lanes = least(kLanes, channels - channel);
   const ptrdiff_t plane = ptrdiff_t(plan.h.output) * plan.w.output;
   const vec bias = epilogue.bias ? load_first(epilogue.bias + channel, lanes) : zeros();
@@ -249,7 +265,7 @@ static inline void expect_result(const Plan& plan, const Column& at, int tile, i
   const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
   const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
   const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
-  const ptrdiff_t channels = plan.out_channels;
+  const ptrdiff_t channels = plan.out.count;
   const ptrdiff_t row_step = plan.w.output * channels, frame_step = plan.h.output * row_step;
   float* first = y + (ptrdiff_t(at.n) * plan.d.output + tile * plan.d.m) * frame_step +
                  at.h * plan.h.m * row_step + at.w * plan.w.m * channels + vector * kLanes;
@@ -299,7 +315,7 @@ static void transform_output_of(const Plan& plan, const Block& block, const floa
   const OutputPass along_d = output_pass(plan.d);
   const Column at = column_at(plan, column);
   const int md = plan.d.m, place = plan.h.m * plan.w.m * kLanes;
-  const int vectors = least(kTogether, plan.out_vectors - vector);
+  const int vectors = least(kTogether, plan.out.vectors - vector);
   const int tiles = block.count * block.depths;
   const float* in =
       m + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;

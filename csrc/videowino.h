@@ -41,9 +41,14 @@ typedef struct {
 /* Floats of the packed weight. */
 VW_API int64_t vw_packed_size(const vw_problem* problem);
 
-/* From (columns, C_out, C_in), strides in floats, to the layout that vw_forward reads. */
-VW_API void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride, int64_t out_stride,
-             int64_t in_stride, float* packed);
+/* From (columns, C_out, C_in), strides in floats, to the layout that vw_forward reads; each column
+   times its scale, where scale is not null. */
+VW_API void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride,
+                    int64_t out_stride, int64_t in_stride, const float* scale, float* packed);
+
+/* The way back: from the packed layout to (columns, C_out, C_in). */
+VW_API void vw_unpack(const vw_problem* problem, const float* packed, int64_t column_stride,
+                      int64_t out_stride, int64_t in_stride, float* u);
 
 /* 0, or 1 where memory for the workspace is lacking. */
 VW_API int vw_forward(const vw_problem* problem, const float* x, const float* packed,
@@ -51,6 +56,11 @@ VW_API int vw_forward(const vw_problem* problem, const float* x, const float* pa
 
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
+
+/* Gradients. packed: the weight packed with C_in and C_out exchanged, or null where dx is null.
+   dx: as x, or null. du: in the packed layout of the weight, or null, and x with it. 0, or 1. */
+VW_API int vw_backward(const vw_problem* problem, const float* x, const float* dy,
+                       const float* packed, float* dx, float* du);
 
 /* Bytes of workspace that vw_forward takes, over all threads; they are kept for the next call. */
 VW_API int64_t vw_workspace(const vw_problem* problem);

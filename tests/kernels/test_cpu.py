@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videowino.kernels import cpu, native
-from videowino.kernels.cpu import forward, takes
+from videowino.kernels.cpu import backward, forward, takes
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_conv3d
 from videowino.winograd.reference import Weights
 
@@ -98,6 +98,62 @@ def test_equals_float64(problem, seed):
     assert y.shape == expected.shape
     assert y.is_contiguous(memory_format=reference.memory_layout(x))
     assert relative(y, expected) < tolerance(tile)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    problem=problems(),
+    seed=st.integers(0, 2**20),
+    asked=st.sampled_from([{"x"}, {"winograd"}, {"x", "winograd", "gate", "bias"}]),
+)
+def test_gradients_equal_float64(problem, seed, asked):
+    torch.manual_seed(seed)
+    x, weights, bias = make(problem)
+    tile, padding = problem["tile"], problem["padding"]
+    channels = weights.channels
+    weights = Weights(
+        channels,
+        winograd=torch.randn(*channels, tile.positions),
+        gate=torch.rand(tile.positions) + 0.5,
+        columns=weights.columns,
+    )
+    size = reference.output_size(x.shape, tile, padding)
+    grad = torch.randn(x.shape[0], channels[0], *size)
+    before = torch.get_num_threads()
+    torch.set_num_threads(problem["threads"])
+    try:
+        found = backward(grad, x, weights, tile, padding, frozenset(asked))
+    finally:
+        torch.set_num_threads(before)
+    exact = weights.to(torch.float64)
+    expected = reference.backward(grad.double(), x.double(), exact, tile, padding, frozenset(asked))
+    for name in ("x", "winograd", "gate", "bias"):
+        a, b = getattr(found, name), getattr(expected, name)
+        assert (a is None) == (b is None) == (name not in asked)
+        if a is not None:
+            scale = b.norm().clamp_min(1e-3)
+            assert ((a.double() - b).norm() / scale).item() < 10 * tolerance(tile)
+
+
+@pytest.mark.parametrize("channels", [(64, 64), (256, 96), (100, 260)])
+def test_gradients_of_wide_layers(channels, threads):
+    """More than one block, and two threads that meet between the steps."""
+    threads(2)
+    c_in, c_out = channels
+    x = torch.randn(2, c_in, 8, 30, 30).to(memory_format=torch.channels_last_3d)
+    weight = torch.randn(c_out, c_in, 3, 3, 3)
+    grad = torch.randn(2, c_out, 8, 30, 30)
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    y = winograd_conv3d(x, out_channels=c_out, tile=F444, spatial=weight, padding=1)
+    found = torch.autograd.grad(y, leaves, grad)
+    again = torch.autograd.grad(
+        winograd_conv3d(x, out_channels=c_out, tile=F444, spatial=weight, padding=1), leaves, grad
+    )
+    exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    expected = torch.autograd.grad(F.conv3d(*exact, padding=1), exact, grad.double())
+    for a, b, c in zip(found, expected, again, strict=True):
+        assert relative(a, b) < 5e-5
+        assert torch.equal(a, c)  # sums are made in one order
 
 
 @pytest.mark.parametrize("channels", [(64, 64), (256, 96), (100, 260)])

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from videowino.kernels import native
 from videowino.kernels.memory import pool
-from videowino.kernels.packed import PackedWeights
+from videowino.kernels.packed import PackedWeights, pack
 from videowino.winograd import WinogradConv3d, functional, reference
-from videowino.winograd.reference import Weights
+from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
 
 _OUTPUTS = (1, 2, 3, 4, 6)
@@ -50,6 +50,37 @@ def _winograd_conv3d(
         if built:
             return forward(x, weights, bias, tile, tuple(padding), keep=not changing)
         return reference.forward(x, weights, bias, tile, tuple(padding))
+
+
+@functional.backward_operator.register_kernel("cpu")
+def _winograd_conv3d_backward(
+    grad: Tensor,
+    x: Tensor,
+    spatial: Tensor | None,
+    transform: Tensor | None,
+    winograd: Tensor | None,
+    left: Tensor | None,
+    right: Tensor | None,
+    gate: Tensor | None,
+    columns: Tensor | None,
+    bias: Tensor | None,
+    out_channels: int,
+    m: Sequence[int],
+    taps: Sequence[int],
+    points: str,
+    padding: Sequence[int],
+    need: Sequence[bool],
+) -> list[Tensor]:
+    weights = Weights(
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+    )
+    tile = functional.cached_tile(tuple(m), tuple(taps), points)
+    wanted = functional.wanted_parts(need)
+    built = takes(x.dtype, tile) and native.library() is not None
+    with functional.without_autocast(x):
+        run = backward if built else reference.backward
+        gradients = run(grad, x, weights, tile, tuple(padding), wanted)
+    return functional.in_order(gradients, (x, spatial, winograd, left, right, gate, bias))
 
 
 def takes(dtype: torch.dtype, tile: Tile) -> bool:
@@ -102,6 +133,63 @@ def forward(
     ):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     return y.to(x.dtype)
+
+
+def backward(
+    grad: Tensor,
+    x: Tensor,
+    weights: Weights,
+    tile: Tile,
+    padding: tuple[int, ...],
+    need: frozenset[str],
+) -> Gradients:
+    """As `reference.backward`, by the kernel.
+
+    Raises:
+        ValueError: A size is beyond what the kernel can count.
+        MemoryError: No memory for the blocks of tiles.
+    """
+    library = native.library()
+    assert library is not None
+    layout = reference.memory_layout(x)
+    last = layout == torch.channels_last_3d
+    clip = x.float().contiguous(memory_format=layout)
+    dy = grad.float().contiguous(memory_format=layout)
+    single = weights.to(torch.float32)
+    columns = None if weights.columns is None else weights.columns.numpy().tobytes()
+    threads = torch.get_num_threads()
+    shape = tuple(x.shape)
+    problem, _ = _problem(shape, last, weights.channels[0], columns, tile, padding, threads)
+    dx = packed = du = None
+    ungated = single.ungated(tile) if need & {"x", "gate"} else None
+    if "x" in need:
+        assert ungated is not None
+        dx = pool.empty(shape, layout)
+        u = ungated.reshape(-1, *weights.channels).mT  # C_in is what comes out
+        gate = None if single.gate is None else single.pick(single.gate, 0)
+        swapped = native.Problem.from_buffer_copy(problem)
+        swapped.in_channels, swapped.out_channels = weights.channels
+        packed = pack(u, gate, swapped, library)
+    if need - {"x", "bias"}:
+        du = pool.flat(library.vw_packed_size(problem))
+    if (dx is not None or du is not None) and dy.numel():
+        pointers = [None if part is None else part.data_ptr() for part in (packed, dx, du)]
+        if library.vw_backward(problem, clip.data_ptr(), dy.data_ptr(), *pointers):
+            raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
+    parts: dict[str, Tensor] = {}
+    if du is not None:
+        # Columns next to each other, as parameters have them.
+        out_channels, in_channels = weights.channels
+        full = pool.flat(out_channels * in_channels * problem.columns)
+        full = full.view(*weights.channels, -1).permute(2, 0, 1)
+        if dy.numel():
+            library.vw_unpack(problem, du.data_ptr(), *full.stride(), full.data_ptr())
+        else:
+            full.zero_()
+        parts = reference.weight_gradients(full, single, weights, tile, need, ungated)
+    if "bias" in need:
+        parts["bias"] = dy.sum((0, 2, 3, 4))
+    return Gradients(x=None if dx is None else dx.to(x.dtype), **parts)
 
 
 def workspace(x: Tensor, layer: WinogradConv3d) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 #: Smaller results come from PyTorch's allocator, which serves them without new pages.
 SMALLEST = 1 << 20
 #: Freed blocks are kept up to this many bytes in all.
-KEEP = 256 << 20
+KEEP = 512 << 20
 _PAGE = 2 << 20
 
 
@@ -48,6 +48,10 @@ class Pool:
             return flat.view(tuple(shape))
         n, c, d, h, w = shape
         return flat.view(n, d, h, w, c).permute(0, 4, 1, 2, 3)
+
+    def flat(self, count: int) -> Tensor:
+        """As `torch.empty(count, dtype=float32)`."""
+        return self.empty((1, 1, 1, 1, count), torch.contiguous_format).view(-1)
 
     @property
     def kept(self) -> int:

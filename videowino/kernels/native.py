@@ -71,9 +71,12 @@ def library() -> ctypes.CDLL | None:
     found.vw_isa.restype = ctypes.c_char_p
     found.vw_packed_size.argtypes = [problem]
     found.vw_packed_size.restype = ctypes.c_int64
-    found.vw_pack.argtypes = [problem, pointer, step, step, step, pointer]
+    found.vw_pack.argtypes = [problem, pointer, step, step, step, pointer, pointer]
     found.vw_pack.restype = None
     found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]
+    found.vw_unpack.argtypes = [problem, pointer, step, step, step, pointer]
+    found.vw_unpack.restype = None
+    found.vw_backward.argtypes = [problem, pointer, pointer, pointer, pointer, pointer]
     found.vw_workspace.argtypes = [problem]
     found.vw_workspace.restype = ctypes.c_int64
     found.vw_release.restype = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from videowino.kernels.memory import pool
 from videowino.kernels.native import Problem
 from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
@@ -39,7 +40,7 @@ class PackedWeights:
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
-        packed = _pack(weights, tile, problem, library)
+        packed = pack(*single(weights, tile), problem, library)
         if state is not None:
             if entry is None:
                 weakref.finalize(main, self._entries.pop, id(main), None)
@@ -47,10 +48,24 @@ class PackedWeights:
         return packed
 
 
-def _pack(weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -> Tensor:
-    u = weights.to(torch.float32).packed(tile)
-    packed = u.new_empty(library.vw_packed_size(problem))
-    library.vw_pack(problem, u.data_ptr(), *u.stride(), packed.data_ptr())
+def single(weights: Weights, tile: Tile) -> tuple[Tensor, Tensor | None]:
+    """What `pack` takes, in float32: the sum of the parts, and the kept columns' gates."""
+    parts = weights.to(torch.float32)
+    u = parts.ungated(tile).reshape(-1, *parts.channels)
+    return u, None if parts.gate is None else parts.pick(parts.gate, 0)
+
+
+def pack(u: Tensor, gate: Tensor | None, problem: Problem, library: ctypes.CDLL) -> Tensor:
+    """U = u gate in the kernel's layout; u: (P', C_out, C_in) float32, any strides; gate: (P',)."""
+    packed = pool.flat(library.vw_packed_size(problem))
+    scale = None if gate is None else gate.contiguous()
+    library.vw_pack(
+        problem,
+        u.data_ptr(),
+        *u.stride(),
+        None if scale is None else scale.data_ptr(),
+        packed.data_ptr(),
+    )
     return packed
 
 

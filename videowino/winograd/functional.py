@@ -181,16 +181,26 @@ def _winograd_conv3d_backward(
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
-    names = [name for name, wanted in zip(_PARTS, need, strict=True) if wanted]
+    wanted = wanted_parts(need)
     with without_autocast(x):
         gradients = reference.backward(
-            grad, x, weights, _tile(m, taps, points), tuple(padding), frozenset(names)
+            grad, x, weights, _tile(m, taps, points), tuple(padding), wanted
         )
+    return in_order(gradients, (x, spatial, winograd, left, right, gate, bias))
+
+
+def wanted_parts(need: Sequence[bool]) -> frozenset[str]:
+    """The names of the gradients that the operator is asked for."""
+    return frozenset(name for name, wanted in zip(_PARTS, need, strict=True) if wanted)
+
+
+def in_order(gradients: reference.Gradients, parts: Sequence[Tensor | None]) -> list[Tensor]:
+    """The gradients that are there, as the operator returns them: in its order, like its parts."""
     results = []
-    for name, like in zip(_PARTS, (x, spatial, winograd, left, right, gate, bias), strict=True):
-        if name in names:
+    for name, like in zip(_PARTS, parts, strict=True):
+        gradient = getattr(gradients, name)
+        if gradient is not None:
             assert like is not None
-            gradient = getattr(gradients, name)
             results.append(gradient if name == "x" else gradient.to(like.dtype).contiguous())
     return results
 
@@ -246,8 +256,8 @@ def _autograd_backward(ctx, grad):
 
 _winograd_conv3d.register_autograd(_autograd_backward, setup_context=_setup_context)
 
-#: The operator, for kernels to register themselves with.
-operator = _winograd_conv3d
+#: The operators, for kernels to register themselves with.
+operator, backward_operator = _winograd_conv3d, _winograd_conv3d_backward
 
 
 @cache

@@ -29,6 +29,8 @@ from videowino.winograd.transforms import (
 # one step writes is then still in cache when the next reads it, which is twice as fast as whole
 # batches, and the largest layers of C3D at batch 8 do not take gigabytes.
 _GROUP_ELEMENTS = 1 << 20
+# Products for the gate's gradient are summed by so many weights of a column: no second U is made.
+_SUMMED = 1 << 12
 _CHANNELS_LAST = (0, 2, 3, 4, 1)
 _CHANNELS_FIRST = (0, 4, 1, 2, 3)
 
@@ -193,22 +195,39 @@ def backward(
             dv = torch.bmm(dm.flatten(1, 4), u).reshape(*dm.shape[:5], -1)
             tiled = to_winograd_adjoint(weights.spread(dv, 0, tile.positions), tile)
             dx[group] = _unpad(tiled, x, padding).permute(_CHANNELS_FIRST)
-    parts = _weight_gradients(du, weights, given, tile, need) if du is not None else {}
+    parts = weight_gradients(du, weights, given, tile, need) if du is not None else {}
     if "bias" in need:
         parts["bias"] = grad.to(dtype).sum((0, 2, 3, 4))
     return Gradients(x=dx, **parts)
 
 
-def _weight_gradients(
-    du: Tensor, weights: Weights, given: Weights, tile: Tile, need: frozenset[str]
+def weight_gradients(
+    du: Tensor,
+    weights: Weights,
+    given: Weights,
+    tile: Tile,
+    need: frozenset[str],
+    ungated: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """From dLoss/dU over the kept columns to the parts that U is made of."""
+    """From dLoss/dU over the kept columns to the parts that U is made of.
+
+    Args:
+        du: (P', C_out, C_in); overwritten.
+        weights: The parts, in du's type.
+        given: The parts in their own types, which the gradients get.
+        tile: As in `forward`.
+        need: Which fields of `Gradients` to compute.
+        ungated: `weights.ungated(tile)`, where it is at hand.
+    """
     du = du.flatten(1)
     parts: dict[str, Tensor] = {}
     if "gate" in need:
-        parts["gate"] = weights.spread((du * weights.ungated(tile)).sum(1), 0, tile.positions)
+        ungated = weights.ungated(tile) if ungated is None else ungated
+        pairs = zip(du.split(_SUMMED, 1), ungated.split(_SUMMED, 1), strict=True)
+        gate = torch.stack([(a * b).sum(1) for a, b in pairs]).sum(0)
+        parts["gate"] = weights.spread(gate, 0, tile.positions)
     if weights.gate is not None:
-        du = du * weights.pick(weights.gate, 0)[:, None]
+        du *= weights.pick(weights.gate, 0)[:, None]
     if "spatial" in need:
         assert weights.spatial is not None
         parts["spatial"] = (du.T @ weights.filter_rows(tile)).reshape(weights.spatial.shape)

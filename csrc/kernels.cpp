@@ -1,0 +1,64 @@
+// All kernels for one instruction set. Compiled once for each, see CMakeLists.txt.
+#include "kernels.h"
+
+#include "backward.h"
+#include "forward.h"
+#include "pack.h"
+#include "peak.h"
+
+namespace VW_ISA {
+
+static int64_t packed_size(const vw_problem& problem) {
+  Plan plan;
+  make_plan(problem, plan);
+  return weight_size(plan, plan.in, plan.out);
+}
+
+static void pack(const vw_problem& problem, const float* u, int64_t column_stride,
+                 int64_t out_stride, int64_t in_stride, const float* scale, float* packed) {
+  Plan plan;
+  make_plan(problem, plan);
+  repack<true>(plan, u, Steps{column_stride, out_stride, in_stride, scale}, packed);
+}
+
+static void unpack(const vw_problem& problem, const float* packed, int64_t column_stride,
+                   int64_t out_stride, int64_t in_stride, float* u) {
+  Plan plan;
+  make_plan(problem, plan);
+  repack<false>(plan, u, Steps{column_stride, out_stride, in_stride, nullptr},
+                const_cast<float*>(packed));
+}
+
+static int forward(const vw_problem& problem, const float* x, const float* packed,
+                   const vw_epilogue& epilogue, float* y) {
+  Plan plan;
+  make_plan(problem, plan);
+  return forward(plan, x, packed, epilogue, y);
+}
+
+static int backward(const vw_problem& problem, const float* x, const float* dy,
+                    const float* packed, float* dx, float* du) {
+  Plan plan;
+  make_plan(problem, plan);
+  return backward(plan, x, dy, packed, dx, du);
+}
+
+static int64_t workspace_bytes(const vw_problem& problem) {
+  Plan plan;
+  make_plan(problem, plan);
+  const Schedule s = forward_schedule(plan);
+  return int64_t(forward_bytes(plan, s)) * (s.team ? 1 : plan.threads);
+}
+
+static void release(int threads) {
+#pragma omp parallel num_threads(threads)
+  workspace.release();
+}
+
+#define VW_TEXT(name) #name
+#define VW_NAME(name) VW_TEXT(name)
+extern const Kernels kernels = {
+    VW_NAME(VW_ISA), packed_size, pack, unpack, forward, backward, workspace_bytes, release, peak,
+};
+
+}  // namespace VW_ISA

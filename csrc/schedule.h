@@ -1,0 +1,102 @@
+// How tiles are cut into blocks, who works on them, and the memory between the steps.
+#pragma once
+
+#include <sys/mman.h>
+
+#include "transforms.h"
+
+namespace VW_ISA {
+
+// Caches that blocks are cut for: what a core has to itself in most machines of the last years, and
+// the part of the shared one that a block may take. V and M of a private block stay in the former;
+// those of a team's block go through the latter.
+constexpr int64_t kPrivateBytes = 1200 << 10;
+constexpr int64_t kTeamBytes = 40 << 20;
+// A weight beyond this is read from far away: once a block of the team, not once a private block.
+constexpr int64_t kTeamWeight = 8 << 20;
+constexpr int kLeastTiles = 12;  // two GEMM tiles of rows
+constexpr int kMostDepths = 16;
+
+struct Schedule {
+  int depths;   // depths of a block
+  int columns;  // tile columns of a block
+  int depth_blocks, column_blocks;
+  bool team;
+};
+
+// per_tile: bytes that one tile takes between the steps.
+static Schedule make_schedule(const Plan& plan, bool team, int64_t per_tile) {
+  Schedule s{};
+  s.team = team;
+  const int all_columns = plan.batch * plan.h.tiles * plan.w.tiles;
+  int64_t tiles = plan.tiles;
+  if (tiles <= 0) tiles = (team ? kTeamBytes : kPrivateBytes) / per_tile;
+  if (plan.tiles <= 0 && tiles < kLeastTiles) tiles = kLeastTiles;
+  s.depths = least(plan.d.tiles, tiles < kMostDepths ? int(tiles) : kMostDepths);
+  s.depth_blocks = ceil_div(plan.d.tiles, s.depths);
+  s.depths = ceil_div(plan.d.tiles, s.depth_blocks);
+  int64_t columns = tiles / s.depths;
+  if (columns < 1) columns = 1;
+  if (columns > all_columns) columns = all_columns;
+  s.column_blocks = ceil_div(all_columns, int(columns));
+  if (!team && plan.threads > 1) {
+    // A whole number of rounds, so that no thread waits for the last block of another.
+    const int rounds = ceil_div(s.column_blocks * s.depth_blocks, plan.threads);
+    s.column_blocks = most(1, least(all_columns, rounds * plan.threads / s.depth_blocks));
+  }
+  s.columns = ceil_div(all_columns, s.column_blocks);
+  s.column_blocks = ceil_div(all_columns, s.columns);
+  return s;
+}
+
+static inline Block block_at(const Plan& plan, const Schedule& s, int index) {
+  Block block;
+  block.depth = index % s.depth_blocks * s.depths;
+  block.depths = least(s.depths, plan.d.tiles - block.depth);
+  block.first = index / s.depth_blocks * s.columns;
+  block.count = least(s.columns, plan.batch * plan.h.tiles * plan.w.tiles - block.first);
+  return block;
+}
+
+// Floats that one tile's kept slots take, over the channels of one side.
+static inline int64_t tile_size(const Plan& plan, const Channels& side) {
+  return int64_t(plan.row) * side.vectors;
+}
+
+static inline int64_t weight_size(const Plan& plan, const Channels& from, const Channels& to) {
+  return int64_t(plan.slots) * from.count * to.vectors * kLanes;
+}
+
+// A workspace that a thread keeps: fresh pages cost more than the arithmetic on them.
+struct Workspace {
+  float* data = nullptr;
+  size_t size = 0;
+
+  float* take(size_t bytes) {
+    constexpr size_t page = 2 << 20;
+    if (bytes <= size) return data;
+    release();
+    bytes = (bytes + page - 1) & ~(page - 1);
+    void* got = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got == MAP_FAILED) return nullptr;
+#ifdef MADV_HUGEPAGE
+    madvise(got, bytes, MADV_HUGEPAGE);
+#endif
+    data = static_cast<float*>(got);
+    size = bytes;
+    return data;
+  }
+
+  void release() {
+    if (data) munmap(data, size);
+    data = nullptr;
+    size = 0;
+  }
+
+  ~Workspace() { release(); }
+};
+
+static thread_local Workspace workspace;
+static thread_local Scratch scratch;
+
+}  // namespace VW_ISA
