@@ -110,6 +110,16 @@ def explain(text: str, options: Iterable[str] = ()) -> str:
     return _tidy(text)
 
 
+def require(condition: bool, message: str) -> None:
+    """Refuse an argument.
+
+    Raises:
+        ValueError: with the message, if the condition does not hold.
+    """
+    if not condition:
+        raise ValueError(message)
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` with the nearest known name, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
