@@ -391,6 +391,92 @@ def test_the_command_that_continues_also_starts(base, tmp_path):
     assert [r["step"] for r in rows(tmp_path / "run") if r["train/loss"]] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize("again", [["--ckpt_path", "last"], []], ids=["resumed", "restarted"])
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    again, base, tmp_path, monkeypatch, capsys
+):
+    run, step = tmp_path / "run", VideoClassifier.training_step
+
+    def broken(self, batch, batch_idx):
+        if self.trainer.global_step == 1:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    args = ["fit", "--config", base, "--run", str(run)]
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(VideoClassifier, "training_step", broken)
+        main(args)
+    assert [r["step"] for r in rows(run) if r["train/loss"]] == ["0"]
+    (run / "speedup.csv").write_text("layer,step\nconv,0\n")
+    # Logged at other steps, so that no row of the killed process would be written over.
+    rest = [*again, "--trainer.log_every_n_steps", "3"]
+    main(["fit", "--run", str(run), *rest] if again else [*args, *rest])
+    assert [r["step"] for r in rows(run) if r["train/loss"]] == ["2"]
+    assert not (run / "speedup.csv").exists()
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    out = capsys.readouterr().out
+    assert (f"run={run}: holds no checkpoint yet, starting from the beginning" in out) == (
+        again != []
+    )
+
+
+def test_the_saved_config_is_that_of_the_accepted_command(base, tmp_path, capsys):
+    dense, run = tmp_path / "dense", tmp_path / "run"
+    main(["fit", "--config", base, "--run", str(dense), "--trainer.max_epochs", "1"])
+    capsys.readouterr()
+    args = ["--config", base, "--ckpt_path", dense / "checkpoints" / "last.ckpt", "--run", run]
+    message = fails(capsys, "fit", *args, "--model.width", "0.25")
+    assert "width=0.125" in message and "width=0.25" in message
+    assert not (run / "config.yaml").exists()
+    # A config.yaml that an older version left there says nothing of this run.
+    run.mkdir(exist_ok=True)
+    (run / "config.yaml").write_text("model: {width: 0.25}\n")
+    main(["fit", *map(str, args)])
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["width"] == 0.125
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.yaml", "metrics.csv"]
+    main(["test", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
+
+
+def test_a_run_goes_on_to_its_new_end(base, tmp_path, capsys):
+    run = tmp_path / "run"
+    weights = tmp_path / "w.pt"
+    torch.save(VideoClassifier("r3d_10", 2, 0.125, stem="small").model.state_dict(), weights)
+    start = ["--trainer.max_epochs", "1", "--model.weights", str(weights)]
+    main(["fit", "--config", base, "--run", str(run), *start])
+    resume = ["fit", "--run", str(run), "--ckpt_path", "last"]
+    first = (run / "config.yaml").read_text()
+    capsys.readouterr()
+    main(resume)
+    told = "nothing to do: the run has made all of its 2 steps; to train on, raise --trainer.max_ep"
+    assert told in capsys.readouterr().out
+    assert (run / "config.yaml").read_text() == first
+    main([*resume, "--trainer.max_epochs", "2"])
+    assert "nothing to do" not in capsys.readouterr().out
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["trainer"]["max_epochs"] == 2
+    assert saved["model"]["weights"] == str(weights)  # where the run began
+    main(resume)
+    assert "all of its 4 steps" in capsys.readouterr().out
+
+
+def test_a_moved_run_is_continued_in_silence(base, tmp_path):
+    main(["fit", "--config", base, "--run", str(tmp_path / "a"), "--trainer.max_epochs", "1"])
+    (tmp_path / "a").rename(tmp_path / "b")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*dirpath.*")
+        main(
+            ["fit", "--run", str(tmp_path / "b"), "--ckpt_path", "last"]
+            + ["--trainer.max_epochs", "2"]
+        )
+    assert [r["step"] for r in rows(tmp_path / "b") if r["train/loss"]] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_random_weights_are_told_of(command, base, capsys):
+    with pytest.warns(UserWarning, match="random weights, so what it finds means nothing; give --"):
+        main([command, "--config", base])
+
+
 def test_checkpoint_every_so_many_steps(base, tmp_path, monkeypatch):
     saved = []
     from pytorch_lightning.callbacks import ModelCheckpoint

@@ -15,10 +15,9 @@ from torch import Tensor
 from videowino.report import report
 from videowino.timing import time_layers, time_models
 from videowino.training.classifier import VideoClassifier
+from videowino.training.run_folder import SPEEDUP
 from videowino.training.run_logger import ContinuingWriter
 from videowino.winograd import column_sparsity, winograd_layers
-
-FILE = "speedup.csv"
 
 
 class SpeedupLogger(pl.Callback):
@@ -151,7 +150,7 @@ class SpeedupLogger(pl.Callback):
 
     def _write(self, folder: str, layers: Iterable[dict[str, Any]], place: dict[str, int]) -> None:
         if self._writer is None:
-            self._writer = ContinuingWriter(folder, FILE)
+            self._writer = ContinuingWriter(folder, SPEEDUP)
         for row in layers:
             self._writer.log_metrics({"epoch": place["epoch"], **row}, place["step"])
         self._writer.save()
