@@ -8,7 +8,13 @@ from typing import Any, Protocol
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from videowino.cli import explain, option_names, parameters
+from videowino.cli import (
+    explain,
+    import_modules,
+    option_names,
+    parameters,
+    see_working_folder,
+)
 from videowino.data import VideoDataModule
 from videowino.evaluation.compare import compare
 from videowino.evaluation.networks import data_of, gather
@@ -63,6 +69,11 @@ class Compare:
             default={},
             help="Changes to the data settings of the checkpoint, as --data.root DIR, "
             "--data.clips 10, --data.crops 3.",
+        )
+        parser.add_argument(
+            "--import",
+            type=str | list[str] | None,
+            help="Module to import first, or [several], as in training.",
         )
         parser.add_argument(
             "--seconds", type=float, default=10.0, help="Time to spend timing, a batch size."
@@ -121,12 +132,14 @@ def run_command(args: list[str] | None = None) -> None:
         parsers[name] = ArgumentParser(description=command.help, **settings)
         command.add_arguments(parsers[name])
         subcommands.add_subcommand(name, parsers[name], help=command.help)
+    see_working_folder()
     try:
         options = parser.parse_args(args)
     except argparse.ArgumentError as error:
         known = [option for sub in parsers.values() for option in option_names(sub)]
         known += [f"data.{name}" for name in parameters(VideoDataModule)]
         raise ValueError(explain(str(error), known)) from error
+    import_modules(options[options.subcommand]["import"])
     COMMANDS[options.subcommand].run(options[options.subcommand])
 
 

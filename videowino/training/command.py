@@ -15,8 +15,10 @@ from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import videowino.callbacks
+import videowino.data
 from videowino.callbacks import EMA, ColumnSparsity, EpochLines, EpochSeed, SpeedupLogger
-from videowino.cli import explain, option_names
+from videowino.cli import explain, import_modules, option_names, see_working_folder
 from videowino.data import VideoDataModule
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
@@ -35,6 +37,11 @@ from videowino.training.run_folder import (
 from videowino.training.run_logger import RunLogger
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
+_CLASSES = [
+    f"{part.__name__}.{name}"
+    for part in (videowino.callbacks, videowino.data)
+    for name in part.__all__
+]
 _ONLY_IN_TRAINING = (ColumnSparsity, EMA, SpeedupLogger)
 # Settings for which nobody needs to know a Lightning warning.
 _SILENCED = (
@@ -69,6 +76,7 @@ class TrainCLI(LightningCLI):
             logging.getLogger(name).setLevel(logging.WARNING)
         for pattern in _SILENCED:
             warnings.filterwarnings("ignore", pattern)
+        see_working_folder()
         super().__init__(
             VideoClassifier,
             VideoDataModule,
@@ -91,6 +99,11 @@ class TrainCLI(LightningCLI):
             "--config, the run's own config.yaml is used.",
         )
         parser.add_argument(
+            "--import",
+            type=str | list[str] | None,
+            help="Module to import first, or [several], that registers backbones of your own.",
+        )
+        parser.add_argument(
             "--checkpoint_every",
             type=int | None,
             help="Write checkpoints/last.ckpt every so many steps, not only after each epoch.",
@@ -109,7 +122,8 @@ class TrainCLI(LightningCLI):
         except argparse.ArgumentError as error:
             named = next((a for a in args if a in self._subcommand_parsers), None)
             known = option_names(self._subcommand_parsers[named] if named else parser)
-            raise ValueError(explain(str(error), known)) from error
+            raise ValueError(explain(str(error), known, _CLASSES)) from error
+        import_modules(self.config[self.config.subcommand]["import"])
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would take the model's settings from the checkpoint; here the config rules."""
@@ -121,6 +135,8 @@ class TrainCLI(LightningCLI):
         dry = bool(config.trainer.fast_dev_run)
         self.run = Path(config.run) if config.run else new_folder(config.model.backbone)
         self.writes = not dry and (fit or config.run is not None)
+        if fit:
+            refuse_twice(config.trainer)
         if config.sparsity is not None:
             set_sparsity(config.trainer, config.sparsity)
         for logger in as_list(config.trainer.logger):
@@ -255,6 +271,21 @@ class TrainCLI(LightningCLI):
 def as_list(value: Any) -> list[Any]:
     """The value of an option that takes one, several, or None."""
     return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def refuse_twice(trainer: Namespace) -> None:
+    """Refuse two of a callback of this project: they would do the same work, one after the other.
+
+    Raises:
+        ValueError: there are two.
+    """
+    names = [callback.class_path.rpartition(".")[2] for callback in as_list(trainer.callbacks)]
+    for name in (kind.__name__ for kind in _ONLY_IN_TRAINING):
+        if names.count(name) > 1:
+            raise ValueError(
+                f"trainer.callbacks: {name} is configured {names.count(name)} times; leave out one "
+                "of the configurations or options that bring it"
+            )
 
 
 def set_sparsity(trainer: Namespace, sparsity: float) -> None:
