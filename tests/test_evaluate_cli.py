@@ -172,7 +172,7 @@ def test_data_can_lie_elsewhere(folder, capsys, tmp_path):
         (["{dense}", "--seconds", "-1"], "seconds=-1.0: 0 or more"),
         (["{dense}", "--device", "tpu9"], "device=tpu9: is no device"),
         # Told before any checkpoint is read.
-        (["{missing}", "--png", "x.xyz"], "png=x.xyz: cannot write .xyz; give one of .eps, "),
+        (["{missing}", "--png", "x.xyz"], "png=x.xyz: cannot write .xyz; give one of ."),
         (["{missing}", "--png", "x"], "png=x: cannot write a file without suffix"),
         (["{missing}", "--png", "/proc/foo/a.png"], "a.png: its folder cannot be made (No such"),
         (["{missing}", "--json", "{folder}"], "is a folder; give the name of a file in it"),
