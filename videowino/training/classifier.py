@@ -45,7 +45,7 @@ class VideoClassifier(pl.LightningModule):
         optimizer: sgd is with Nesterov momentum.
         lr: learning rate at the end of the warm-up.
         momentum: of SGD; the first beta of AdamW.
-        weight_decay: norms, biases and gates never decay.
+        weight_decay: norms, biases and gates never decay; both factors do (`parameter_groups`).
         factor_lr_scale: times `lr` for the factors of low_rank and factored.
         vanilla_lr_scale: times `lr` for the Winograd weights of vanilla.
         warmup_epochs: epochs of linear warm-up, fractions allowed.
