@@ -447,7 +447,7 @@ def test_kill_9_and_resume_equal_the_uninterrupted_run(workers, options, rendere
     # Two steps an epoch: step 7 is the second of the fourth epoch.
     code, _ = in_a_process(["fit", "--config", str(path), "--run", str(cut), *options], at=7)
     assert code == -signal.SIGKILL
-    assert max(int(r["step"]) for r in rows(cut)) == 6
+    assert max(int(r["step"]) for r in rows(cut) if r["train/loss"]) == 6
     code, err = in_a_process(["fit", "--run", str(cut), "--ckpt_path", "last"])
     assert code == 0, err
 
