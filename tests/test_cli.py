@@ -165,3 +165,7 @@ def test_what_a_constructor_refuses_is_the_message(capsys):
 
 def test_no_name_is_suggested_where_none_is_near():
     assert cli.suggestion("abc", ["root", "split"]) == ""
+    known = ["trainer.callbacks.seconds", "trainer.callbacks.batch_size"]
+    assert cli.suggestion("trainer.callbacks.startt", known, "trainer.callbacks") == ""
+    near = cli.suggestion("trainer.callbacks.second", known, "trainer.callbacks")
+    assert near == "; did you mean 'trainer.callbacks.seconds'?"

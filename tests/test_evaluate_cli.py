@@ -171,6 +171,13 @@ def test_data_can_lie_elsewhere(folder, capsys, tmp_path):
         (["{dense}", "--threads", "0"], "threads=0: at least 1"),
         (["{dense}", "--seconds", "-1"], "seconds=-1.0: 0 or more"),
         (["{dense}", "--device", "tpu9"], "device=tpu9: is no device"),
+        # Told before any checkpoint is read.
+        (["{missing}", "--png", "x.xyz"], "png=x.xyz: cannot write .xyz; give one of ."),
+        (["{missing}", "--png", "x"], "png=x: cannot write a file without suffix"),
+        (["{missing}", "--png", "/proc/foo/a.png"], "a.png: its folder cannot be made (No such"),
+        (["{missing}", "--json", "{folder}"], "is a folder; give the name of a file in it"),
+        (["{missing}", "--json", "{text}/a.json"], "a.json: its folder cannot be made (File ex"),
+        (["{dense}", "--import", "none_such"], "import=none_such: there is no module none_such"),
         ([], "the following arguments are required: compare.checkpoints"),
     ],
 )

@@ -18,6 +18,8 @@ from train import main
 from videowino import cli
 from videowino.data.synthetic import write_video
 from videowino.training import VideoClassifier, load_classifier, load_datamodule
+from videowino.training.length import Length
+from videowino.training.schedules import learning_rate_factor
 from videowino.winograd import column_sparsity, winograd_layers
 
 REPOSITORY = Path(__file__).parents[1]
@@ -191,6 +193,44 @@ def test_sparsity_sets_the_configured_callback(base, capsys, tmp_path):
     assert [round(float(s), 3) for s in seen] == [0.0, 0.0, 0.75, 0.75]
 
 
+MY_MODELS = """
+from torch import nn
+from videowino.models import register_model
+from videowino.data import VideoFolder
+
+@register_model("mine", head="2")
+def mine(num_classes, width=1.0):
+    body = nn.Sequential(nn.Conv3d(3, 8, 3, padding=1), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    return nn.Sequential(*body[:2], nn.Sequential(body[2], nn.Linear(8, num_classes)))
+
+class MyFolder(VideoFolder):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_backbone_and_data_of_ones_own(base, tmp_path):
+    (tmp_path / "my_models.py").write_text(MY_MODELS)
+    run, ckpt = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
+
+    def process(program, *args):
+        command = [sys.executable, str(REPOSITORY / program), *map(str, args)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    own = ("--import", "my_models", "--model.backbone", "mine", "--model.stem", "default")
+    own += ("--data.class_path", "my_models.MyFolder", "--model.width", "1")
+    code, out = process("train.py", "fit", "--config", base, *own, "--run", run)
+    assert code == 0, out
+    code, out = process("train.py", "fit", "--ckpt_path", ckpt, "--trainer.max_epochs", "3")
+    assert code == 0 and "epoch 3/3" in out, out
+    compare = ("evaluate.py", "compare", ckpt, "--seconds", "0", "--batch_sizes", "1")
+    code, out = process(*compare)
+    assert code == 2 and "unknown backbone 'mine'" in out
+    code, out = process(*compare, "--import", "my_models")
+    assert code == 0 and "MyFolder" in out, out
+
+
 def test_print_config_is_a_config(base, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["fit", "--config", base, "--model.lr", "0.25", "--print_config"])
@@ -202,7 +242,8 @@ def test_print_config_is_a_config(base, capsys):
 
 def test_debug_writes_nothing(base, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    main(["fit", "--config", base, "--config", str(REPOSITORY / "configs/overlay/debug.yaml")])
+    debug = ["--config", str(REPOSITORY / "configs/overlay/debug.yaml")]
+    main(["fit", "--config", base, "--model.warmup_epochs", "5", *debug])
     assert not (tmp_path / "runs").exists()
 
 
@@ -250,6 +291,60 @@ def test_real_clips_with_the_official_lists(command, config, split, clips, share
     assert ("epoch 1/1" if command == "fit" else "test/video_top1") in capsys.readouterr().out
     message = fails(capsys, *args, "--data.missing", "error")
     assert f"{clips} listed clips are not on disk" in message
+
+
+class Parsed(Exception):
+    """Ends a command when its configuration is settled."""
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Parses a command and settles its configuration, and goes no further."""
+
+    def stop(self):
+        raise Parsed(self.config.fit)
+
+    monkeypatch.setattr("videowino.training.command.TrainCLI.instantiate_classes", stop)
+
+    def settle(*configs):
+        options = [o for c in configs for o in ("--config", str(REPOSITORY / "configs" / c))]
+        with pytest.raises(Parsed) as stopped:
+            main(["fit", *options])
+        return stopped.value.args[0]
+
+    return settle
+
+
+OVERLAYS = sorted(p.name for p in (REPOSITORY / "configs/overlay").glob("*.yaml"))
+PRUNE = ["low_rank.yaml", "vanilla.yaml"]
+
+
+def learns(config):
+    """The learning rate's factors, of a training of 100 steps an epoch."""
+    epochs, dry = config.trainer.max_epochs, config.trainer.fast_dev_run
+    length = Length(1 if dry else 100 * epochs, 1 if dry else 100, dry)
+    factor = learning_rate_factor(length, config.model.warmup_epochs, config.model.milestones)
+    return [factor(step) for step in range(length.total)]
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (REPOSITORY / "configs").glob("*.yaml")))
+def test_every_config_learns_under_every_overlay(name, settled):
+    for overlay in OVERLAYS:
+        assert max(learns(settled(name, f"overlay/{overlay}"))) == 1.0
+    for prune in PRUNE:
+        if name in ("demo_low_rank.yaml", "demo_vanilla.yaml"):
+            with pytest.raises(ValueError, match="ColumnSparsity is configured 2 times; leave out"):
+                main(
+                    [
+                        "fit",
+                        *(f"--config={REPOSITORY}/configs/{c}" for c in (name, f"prune/{prune}")),
+                    ]
+                )
+            continue
+        factors = learns(settled(name, f"prune/{prune}"))
+        assert len(factors) == 1500 and factors[-1] < 0.001  # the rate has fallen when it ends
+        learns(settled(name, f"prune/{prune}", "overlay/profile.yaml"))
+        learns(settled(name, "overlay/debug.yaml", f"prune/{prune}"))
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (REPOSITORY / "configs").glob("*.yaml")))
@@ -352,7 +447,7 @@ def test_kill_9_and_resume_equal_the_uninterrupted_run(workers, options, rendere
     # Two steps an epoch: step 7 is the second of the fourth epoch.
     code, _ = in_a_process(["fit", "--config", str(path), "--run", str(cut), *options], at=7)
     assert code == -signal.SIGKILL
-    assert max(int(r["step"]) for r in rows(cut)) == 6
+    assert max(int(r["step"]) for r in rows(cut) if r["train/loss"]) == 6
     code, err = in_a_process(["fit", "--run", str(cut), "--ckpt_path", "last"])
     assert code == 0, err
 
@@ -389,6 +484,92 @@ def test_the_command_that_continues_also_starts(base, tmp_path):
     main([*args, "--trainer.max_epochs", "1"])
     main(args)
     assert [r["step"] for r in rows(tmp_path / "run") if r["train/loss"]] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("again", [["--ckpt_path", "last"], []], ids=["resumed", "restarted"])
+def test_a_run_killed_before_its_first_checkpoint_starts_again(
+    again, base, tmp_path, monkeypatch, capsys
+):
+    run, step = tmp_path / "run", VideoClassifier.training_step
+
+    def broken(self, batch, batch_idx):
+        if self.trainer.global_step == 1:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    args = ["fit", "--config", base, "--run", str(run)]
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(VideoClassifier, "training_step", broken)
+        main(args)
+    assert [r["step"] for r in rows(run) if r["train/loss"]] == ["0"]
+    (run / "speedup.csv").write_text("layer,step\nconv,0\n")
+    # Logged at other steps, so that no row of the killed process would be written over.
+    rest = [*again, "--trainer.log_every_n_steps", "3"]
+    main(["fit", "--run", str(run), *rest] if again else [*args, *rest])
+    assert [r["step"] for r in rows(run) if r["train/loss"]] == ["2"]
+    assert not (run / "speedup.csv").exists()
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    out = capsys.readouterr().out
+    assert (f"run={run}: holds no checkpoint yet, starting from the beginning" in out) == (
+        again != []
+    )
+
+
+def test_the_saved_config_is_that_of_the_accepted_command(base, tmp_path, capsys):
+    dense, run = tmp_path / "dense", tmp_path / "run"
+    main(["fit", "--config", base, "--run", str(dense), "--trainer.max_epochs", "1"])
+    capsys.readouterr()
+    args = ["--config", base, "--ckpt_path", dense / "checkpoints" / "last.ckpt", "--run", run]
+    message = fails(capsys, "fit", *args, "--model.width", "0.25")
+    assert "width=0.125" in message and "width=0.25" in message
+    assert not (run / "config.yaml").exists()
+    # A config.yaml that an older version left there says nothing of this run.
+    run.mkdir(exist_ok=True)
+    (run / "config.yaml").write_text("model: {width: 0.25}\n")
+    main(["fit", *map(str, args)])
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["width"] == 0.125
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.yaml", "metrics.csv"]
+    main(["test", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
+
+
+def test_a_run_goes_on_to_its_new_end(base, tmp_path, capsys):
+    run = tmp_path / "run"
+    weights = tmp_path / "w.pt"
+    torch.save(VideoClassifier("r3d_10", 2, 0.125, stem="small").model.state_dict(), weights)
+    start = ["--trainer.max_epochs", "1", "--model.weights", str(weights)]
+    main(["fit", "--config", base, "--run", str(run), *start])
+    resume = ["fit", "--run", str(run), "--ckpt_path", "last"]
+    first = (run / "config.yaml").read_text()
+    capsys.readouterr()
+    main(resume)
+    told = "nothing to do: the run has made all of its 2 steps; to train on, raise --trainer.max_ep"
+    assert told in capsys.readouterr().out
+    assert (run / "config.yaml").read_text() == first
+    main([*resume, "--trainer.max_epochs", "2"])
+    assert "nothing to do" not in capsys.readouterr().out
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["trainer"]["max_epochs"] == 2
+    assert saved["model"]["weights"] == str(weights)  # where the run began
+    main(resume)
+    assert "all of its 4 steps" in capsys.readouterr().out
+
+
+def test_a_moved_run_is_continued_in_silence(base, tmp_path):
+    main(["fit", "--config", base, "--run", str(tmp_path / "a"), "--trainer.max_epochs", "1"])
+    (tmp_path / "a").rename(tmp_path / "b")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*dirpath.*")
+        main(
+            ["fit", "--run", str(tmp_path / "b"), "--ckpt_path", "last"]
+            + ["--trainer.max_epochs", "2"]
+        )
+    assert [r["step"] for r in rows(tmp_path / "b") if r["train/loss"]] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_random_weights_are_told_of(command, base, capsys):
+    with pytest.warns(UserWarning, match="random weights, so what it finds means nothing; give --"):
+        main([command, "--config", base])
 
 
 def test_checkpoint_every_so_many_steps(base, tmp_path, monkeypatch):
@@ -504,7 +685,24 @@ def test_bad_options(args, parts, base, tmp_path, capsys):
         ("modle: {lr: 1}", ["unknown option 'modle.lr'", "did you mean 'model.lr'?"]),
         ("trainr: 1", ["unknown option 'trainr'", "did you mean 'trainer'?"]),
         ("data: {init_args: {rot: x}}", ["'data.rot'", "did you mean 'data.root'?"]),
-        ("data: {class_path: videowino.data.VideoFoldr}", ["data:", "VideoFoldr"]),
+        (
+            "data: {class_path: videowino.data.VideoFoldr}",
+            ["data: ", "'VideoFoldr'; did you mean 'videowino.data.VideoFolder'?"],
+        ),
+        (
+            "data: {class_path: VideoFoldr}",
+            ["data: 'VideoFoldr' is no class", "did you mean 'videowino.data.VideoFolder'?"],
+        ),
+        (
+            "trainer: {callbacks: [videowino.callbacks.EMAA]}",
+            ["'EMAA'; did you mean 'videowino.callbacks.EMA'?"],
+        ),
+        (
+            "trainer: {callbacks: [{class_path: videowino.callbacks.EMA},"
+            " {class_path: videowino.callbacks.EMA}]}",
+            ["trainer.callbacks: EMA is configured 2 times; leave out one"],
+        ),
+        ("import: [none.such]", ["import=none.such: there is no module none, neither installed"]),
         (
             "trainer: {callbacks: [{class_path: videowino.callbacks.EMA, init_args: {deca: 1}}]}",
             ["deca", "did you mean", "decay"],
@@ -523,6 +721,32 @@ def test_bad_config_files(text, parts, base, tmp_path, capsys):
 @pytest.mark.parametrize("args", [[], ["fti"]])
 def test_which_subcommand(args, capsys):
     assert "fit" in fails(capsys, *args)
+
+
+def test_option_of_the_last_of_several_callbacks(base, tmp_path, capsys):
+    (tmp_path / "two.yaml").write_text(
+        "trainer: {callbacks: [{class_path: videowino.callbacks.ColumnSparsity},"
+        " {class_path: videowino.callbacks.SpeedupLogger}]}"
+    )
+    args = (
+        "fit",
+        "--config",
+        base,
+        "--config",
+        tmp_path / "two.yaml",
+        "--trainer.callbacks.startt",
+    )
+    message = fails(capsys, *args, "0.1")
+    assert message == (
+        "unknown option 'trainer.callbacks.startt' of videowino.callbacks.SpeedupLogger"
+    )
+
+
+def test_a_module_that_breaks_keeps_its_traceback(base, tmp_path, monkeypatch):
+    (tmp_path / "my_broken.py").write_text("import no_such_dependency\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
+        main(["fit", "--config", base, "--import", "my_broken"])
 
 
 def test_schedule_that_ends_before_it_starts(base, tmp_path, capsys):

@@ -16,6 +16,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import NoReturn
 
 USER_ERROR = 2
@@ -77,12 +78,13 @@ def one_line(error: BaseException) -> str:
     return explain(text) or type(error).__name__
 
 
-def explain(text: str, options: Iterable[str] = ()) -> str:
+def explain(text: str, options: Iterable[str] = (), classes: Iterable[str] = ()) -> str:
     """Says in one line what a parser's error message means, with the nearest name if one is near.
 
     Args:
         text: message of argparse or jsonargparse; other texts only have their lines joined.
         options: names that the parser takes, without dashes.
+        classes: import paths of classes that a class_path may name.
     """
     place = (_find(r'Parser key "([^"]+)":', text) or "").removesuffix(".init_args")
     unknown = _find(r"unrecognized arguments: .*?--([^\s=]+)", text) or _find(
@@ -99,7 +101,22 @@ def explain(text: str, options: Iterable[str] = ()) -> str:
         takes = parameters(getattr(importlib.import_module(module), cls))
         known = [f"{place}.{known}" for known in takes]
         unknown = f"{place}.{name.removeprefix('init_args.')}"
-        return f"unknown option {unknown!r} of {class_path}{suggestion(unknown, known)}"
+        return f"unknown option {unknown!r} of {class_path}{suggestion(unknown, known, place)}"
+    lacking = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", text)
+    if place and lacking:
+        module, name = lacking.groups()
+        known = [
+            f"{module}.{attribute}"
+            for attribute, value in vars(importlib.import_module(module)).items()
+            if isinstance(value, (type, ModuleType))
+        ]
+        return f"{place}: {lacking[0]}{suggestion(f'{module}.{name}', known, module)}"
+    bare = _find(r"Expected a dot import path string: (\w+)", text)
+    if place and bare:
+        paths = {path.rpartition(".")[2]: path for path in classes}
+        near = difflib.get_close_matches(bare, paths, n=1)
+        hint = f"; did you mean {paths[near[0]]!r}?" if near else ""
+        return f"{place}: {bare!r} is no class; give its import path{hint}"
     problem = re.search(r"Problem with given class_path '([^']+)':\s*\n\s+(.+(?:\n {8,}.+)*)", text)
     if problem:
         return f"{place}: {problem[1]}: {_tidy(problem[2])}"
@@ -110,10 +127,52 @@ def explain(text: str, options: Iterable[str] = ()) -> str:
     return _tidy(text)
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+def require(condition: bool, message: str) -> None:
+    """Refuse an argument.
+
+    Raises:
+        ValueError: with the message, if the condition does not hold.
+    """
+    if not condition:
+        raise ValueError(message)
+
+
+def suggestion(name: str, known: Iterable[str], place: str = "") -> str:
+    """``; did you mean 'x'?`` with the nearest known name, or an empty string.
+
+    Args:
+        name: what was given.
+        known: what could have been.
+        place: dotted prefix of all of them, which makes no two names alike.
+    """
+    prefix = f"{place}." if place else ""
+    tails = [n.removeprefix(prefix) for n in known]
+    near = difflib.get_close_matches(name.removeprefix(prefix), tails, n=1)
+    return f"; did you mean {prefix + near[0]!r}?" if near else ""
+
+
+def import_modules(names: str | Iterable[str] | None) -> None:
+    """Import modules of the user's own, which register backbones; the working folder counts too.
+
+    Raises:
+        ValueError: there is no such module. What goes wrong inside one keeps its traceback.
+    """
+    for name in [names] if isinstance(names, str) else names or ():
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ValueError(
+                f"import={name}: there is no module {error.name}, neither installed nor in "
+                f"{os.getcwd()}; give a module's name, as my_models for my_models.py"
+            ) from error
+
+
+def see_working_folder() -> None:
+    """Let modules in the working folder be imported, behind all that is installed."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def option_names(parser: argparse.ArgumentParser) -> list[str]:

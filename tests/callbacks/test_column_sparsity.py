@@ -65,6 +65,24 @@ def test_when_columns_go(options, expected, make_classifier, make_trainer, data)
     assert record.sparsity == pruned(*expected)
 
 
+@pytest.mark.parametrize("epochs", [-1, 100])
+def test_epochs_are_epochs_where_steps_end_the_training(
+    epochs, make_classifier, make_trainer, data
+):
+    record = Record()
+    callback = ColumnSparsity(start=1, schedule="one_shot", unit="epoch")
+    trainer = make_trainer(max_epochs=epochs, max_steps=5, callbacks=[callback, record])
+    trainer.fit(make_classifier(winograd=LOW_RANK), datamodule=data)
+    assert record.sparsity == pruned(0, 0, 0, 72, 72)
+
+
+def test_a_dry_run_is_shorter_than_any_schedule(make_classifier, make_trainer, data):
+    callback = ColumnSparsity(start=1, end=3, unit="epoch", score="magnitude")
+    trainer = make_trainer(fast_dev_run=True, callbacks=[callback])
+    trainer.fit(make_classifier(winograd=LOW_RANK), datamodule=data)
+    assert trainer.global_step == 1
+
+
 def test_accumulated_batches_are_one_step(make_classifier, make_trainer, data):
     record = Record()
     callback = ColumnSparsity(start=1, end=2, unit="step", every=1)

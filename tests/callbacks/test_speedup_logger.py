@@ -5,9 +5,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
-from videowino.callbacks import ColumnSparsity, EpochSeed, SpeedupLogger
+from videowino.callbacks import ColumnSparsity, EpochSeed, SpeedupLogger, speedup_logger
+from videowino.fastest import in_fastest_form
+from videowino.timing import time_layers, time_models
 from videowino.training import WinogradConfig
 from videowino.training.run_logger import RunLogger
+from videowino.winograd import winograd_layers
 
 LOW_RANK = WinogradConfig(rank=2, include=["layer1.0*"])
 FAST = dict(seconds=0, seconds_a_layer=0)
@@ -75,6 +78,46 @@ def test_training_is_not_disturbed(make_classifier, make_trainer, data):
     assert logged.losses == without.losses
     assert logged.modes == without.modes and all(logged.modes[-1])
     assert all(torch.equal(same[key], value) for key, value in state.items())
+
+
+def test_neither_network_is_slow_by_accident(make_classifier, make_trainer, data, monkeypatch):
+    formed, timed = [], []
+
+    def form(model, example, **options):
+        found = in_fastest_form(model, example, **options)
+        formed.append((type(model), found[0]))
+        return found
+
+    def record(models, example, *layers, **options):
+        timed.append(dict(models))
+        return (time_layers if layers else time_models)(models, example, *layers, **options)
+
+    for name, fake in (
+        ("in_fastest_form", form),
+        ("time_models", record),
+        ("time_layers", record),
+    ):
+        monkeypatch.setattr(speedup_logger, name, fake)
+    classifier = make_classifier(winograd=LOW_RANK)
+    trainer = make_trainer(max_epochs=1, callbacks=[SpeedupLogger(0, **FAST)])
+    trainer.fit(classifier, datamodule=data)
+    (_, dense), (_, winograd) = formed
+    assert timed == [{"dense": dense, "winograd": winograd}] * 2
+    assert not winograd_layers(dense) and len(winograd_layers(winograd)) == 2
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
+def test_any_precision_is_measured(precision, make_classifier, make_trainer, data, tmp_path):
+    trainer = make_trainer(
+        max_epochs=1,
+        limit_val_batches=0,
+        precision=precision,
+        callbacks=[SpeedupLogger(0, **FAST)],
+        logger=RunLogger(tmp_path),
+    )
+    trainer.fit(make_classifier(winograd=LOW_RANK, lr=1e-4), datamodule=data)
+    rows = read(tmp_path / "speedup.csv")
+    assert len(rows) == 2 and all(float(r["dense_ms"]) > 0 for r in rows)
 
 
 @pytest.mark.parametrize(("every", "epochs"), [(0, [2]), (1, [0, 1, 2]), (2, [1, 2])])

@@ -54,9 +54,9 @@ def make_row(name, kind, parameterization, kept, accuracy, speeds):
         trainable=1_234_000,
         multiplications=6_790_000_000,
         multiplications_dense=40_700_000_000,
-        form="oneDNN, channels first",
         speed=[
-            Speed(size, 100 / speedup, 3.0, 9, speedup) for size, speedup in zip((1, 8), speeds)
+            Speed(size, 100 / speedup, 3.0, 9, speedup, "oneDNN, channels first")
+            for size, speedup in zip((1, 8), speeds)
         ],
     )
 

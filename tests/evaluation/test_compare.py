@@ -126,8 +126,8 @@ def test_times_are_against_the_baseline(result):
 
 
 def test_how_it_was_timed_is_stated(result):
-    for row in result.rows:
-        path, _, layout = row.form.partition(", ")
+    for speed in (speed for row in result.rows for speed in row.speed):
+        path, _, layout = speed.form.partition(", ")
         assert path in ("eager", "oneDNN")
         assert layout in ("channels first", "channels last")
 
@@ -153,7 +153,7 @@ def test_untrained_networks_have_times_and_no_accuracy():
 
 def test_unsteady_times_are_told(comparison):
     assert _unsteady(comparison.rows) == []  # iqr 3 ms of 100 / 2.5 = 40 ms: 7.5 %
-    row = replace(comparison.rows[2], speed=[Speed(8, 10.0, 4.0, 5, 1.0)])
+    row = replace(comparison.rows[2], speed=[Speed(8, 10.0, 4.0, 5, 1.0, "eager")])
     (note,) = _unsteady([comparison.rows[0], row])
     assert "half, batch 8 has an inter-quartile range of 40 % of its median" in note
 

@@ -7,7 +7,8 @@ import torch
 from videowino.data import VideoFolder
 from videowino.evaluation.networks import data_of, gather
 from videowino.surgery import prune
-from videowino.training.classifier import VideoClassifier, plain
+from videowino.training.classifier import VideoClassifier
+from videowino.training.hyperparameters import plain
 from videowino.winograd import winograd_layers
 
 CLASSES = 3
@@ -144,6 +145,11 @@ def test_clips_made_otherwise_are_told_of(save):
     networks = gather([save("dense.ckpt"), save("h.ckpt", winograd=SWAP, data={"frames": 8})])
     with pytest.warns(UserWarning, match=r"h.ckpt: was trained with data.frames=8, and is eval"):
         data_of(networks)
+    other = save("b.ckpt", winograd=SWAP, data={"subtract_background": True, "mean": None})
+    with pytest.warns(
+        UserWarning, match=r"b.ckpt: was trained with .*data.subtract_background=True"
+    ):
+        data_of(gather([networks[0].checkpoint, other]))
 
 
 def test_data_of_another_class_count(save, root):

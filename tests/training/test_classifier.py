@@ -3,7 +3,6 @@ import torch
 
 from videowino.callbacks import ColumnSparsity
 from videowino.training import WinogradConfig
-from videowino.training.classifier import check_same_network, plain
 from videowino.winograd import column_sparsity, winograd_layers
 
 
@@ -162,6 +161,7 @@ def test_label_smoothing_raises_the_floor(make_classifier):
         ({"factor_lr_scale": 0}, r"model\.factor_lr_scale=0"),
         ({"label_smoothing": 1.0}, r"model\.label_smoothing=1\.0"),
         ({"warmup_epochs": -1}, r"model\.warmup_epochs=-1"),
+        ({"milestones": [0, 3]}, r"model\.milestones=\[0, 3\]: epochs, from 1 on"),
         ({"mixup": -0.1}, r"model\.mixup=-0\.1"),
         ({"clips_at_once": 0}, r"model\.clips_at_once=0"),
         ({"backbone": "r3d18"}, "r3d_18"),
@@ -179,24 +179,30 @@ def test_warmup_longer_than_the_training(make_classifier, make_trainer, data):
         make_trainer(max_epochs=2).fit(make_classifier(warmup_epochs=2), datamodule=data)
 
 
+def test_milestone_at_the_end_of_the_training(make_classifier, make_trainer, data):
+    with pytest.raises(ValueError, match=r"model\.milestones=\[1, 2\].* does not outlast epoch 2"):
+        make_trainer(max_epochs=2).fit(make_classifier(milestones=[1, 2]), datamodule=data)
+
+
+@pytest.mark.parametrize("epochs", [-1, 100])
+def test_epochs_are_epochs_where_steps_end_the_training(
+    epochs, make_classifier, make_trainer, data
+):
+    rates = []
+    classifier = make_classifier(lr=0.1, warmup_epochs=1, milestones=[2])  # 3 steps an epoch
+    classifier.on_before_optimizer_step = lambda *_: rates.append(
+        classifier.optimizers().param_groups[0]["lr"]
+    )
+    make_trainer(max_epochs=epochs, max_steps=8).fit(classifier, datamodule=data)
+    assert rates == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_dry_run_asks_for_no_schedule(make_classifier, make_trainer, data):
+    classifier = make_classifier(warmup_epochs=5, milestones=[20])
+    (loss,) = fit_losses(make_trainer(fast_dev_run=True), classifier, data)
+    assert loss > 0
+
+
 def test_endless_training_has_no_schedule(make_classifier, make_trainer, data):
     with pytest.raises(ValueError, match=r"set trainer\.max_epochs or max_steps"):
         make_trainer(max_epochs=-1).fit(make_classifier(), datamodule=data)
-
-
-def test_checkpoint_of_another_network_names_both(make_classifier):
-    saved = {"hyper_parameters": dict(make_classifier().hparams)}
-    other = make_classifier(backbone="mc3_18", winograd=WinogradConfig(rank=4))
-    with pytest.raises(ValueError, match=r"x\.ckpt: holds another network \(backbone='r3d_18'"):
-        check_same_network(saved, dict(other.hparams), "x.ckpt")
-    with pytest.raises(
-        ValueError, match=r"configured \(backbone='mc3_18', winograd=.*model\.weights"
-    ):
-        check_same_network(saved, dict(other.hparams), "x.ckpt")
-    with pytest.raises(ValueError, match="no checkpoint of a VideoClassifier"):
-        check_same_network({}, dict(other.hparams), "x.ckpt")
-    check_same_network(saved, dict(make_classifier(lr=1.0).hparams), "x.ckpt")
-
-
-def test_plain_types(tmp_path):
-    assert plain({"a": (1, tmp_path), 2: None}) == {"a": [1, str(tmp_path)], "2": None}

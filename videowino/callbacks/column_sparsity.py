@@ -10,6 +10,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from videowino.cli import require
+from videowino.training.length import length_of
 from videowino.training.schedules import cubic_sparsity
 from videowino.winograd import WinogradConv3d
 from videowino.winograd.columns import Budget, column_sparsity, select_columns, winograd_layers
@@ -62,7 +64,7 @@ class ColumnSparsity(pl.Callback):
         momentum: float = 0.9,
         compensate: bool = True,
     ) -> None:
-        _require(0 <= sparsity < 1, f"sparsity={sparsity}: from 0 to below 1")
+        require(0 <= sparsity < 1, f"sparsity={sparsity}: from 0 to below 1")
         for name, value, choices in (
             ("score", score, Score),
             ("budget", budget, Budget),
@@ -70,20 +72,20 @@ class ColumnSparsity(pl.Callback):
             ("unit", unit, Unit),
         ):
             known = get_args(choices)
-            _require(value in known, f"{name}={value!r}: one of {', '.join(known)}")
-        _require(start >= 0, f"start={start}: 0 or more")
-        _require(
+            require(value in known, f"{name}={value!r}: one of {', '.join(known)}")
+        require(start >= 0, f"start={start}: 0 or more")
+        require(
             schedule == "one_shot" or end >= start,
             f"end={end}: the schedule ends before it starts (start={start})",
         )
         last = start if schedule == "one_shot" else end
-        _require(
+        require(
             unit != "fraction" or last <= 1,
             f"{'start' if schedule == 'one_shot' else 'end'}={last}: a fraction of the training is "
             "at most 1; set unit to epoch or step for absolute times",
         )
-        _require(every >= 1, f"every={every}: at least 1")
-        _require(0 <= momentum < 1, f"momentum={momentum}: from 0 to below 1")
+        require(every >= 1, f"every={every}: at least 1")
+        require(0 <= momentum < 1, f"momentum={momentum}: from 0 to below 1")
         self.sparsity = sparsity
         self.score = score
         self.budget = budget
@@ -112,21 +114,21 @@ class ColumnSparsity(pl.Callback):
             ValueError: the network has no Winograd layers, or the schedule outlasts the training.
         """
         layers = winograd_layers(pl_module)
-        _require(
+        require(
             bool(layers),
             "ColumnSparsity prunes Winograd columns and the network has none; give "
             "model.winograd, for example --model.winograd.parameterization low_rank",
         )
         if self.score == "factor":
             without = [name for name, layer in layers.items() if layer.right is None]
-            _require(
+            require(
                 not without,
                 f"score='factor' needs low_rank or factored layers, and {(without or [''])[0]} "
                 "has no factors; use taylor",
             )
         if self._done < 0:
             self._initial = column_sparsity(pl_module)
-            _require(
+            require(
                 self._initial <= self.sparsity,
                 f"sparsity={self.sparsity}: the network starts with {self._initial:.3f} of its "
                 "columns pruned already",
@@ -139,17 +141,17 @@ class ColumnSparsity(pl.Callback):
             )
 
     def _in_steps(self, trainer: pl.Trainer) -> tuple[int, int]:
-        total = int(trainer.estimated_stepping_batches)
-        scale = {
-            "fraction": float(total),
-            "epoch": total / max(1, trainer.max_epochs or 1),
-            "step": 1.0,
-        }[self.unit]
-        start, end = round(self.start * scale), round(self.end * scale)
-        _require(
-            end <= total,
+        length = length_of(trainer)
+        total = length.total
+        if self.unit == "epoch":
+            start, end = length.steps(self.start), length.steps(self.end)
+        else:
+            scale = total if self.unit == "fraction" else 1
+            start, end = round(self.start * scale), round(self.end * scale)
+        require(
+            length.dry or end <= total,
             f"end={self.end} ({self.unit}): the schedule ends after the training, which has "
-            f"{total} steps",
+            f"{length}",
         )
         last = max(0, total - 1)  # the pruned network trains for one step at least
         return min(start, last), min(end, last)
@@ -255,8 +257,3 @@ def _still(layer: WinogradConv3d, pruned: Tensor, optimizers: list[Optimizer]) -
             for value in optimizer.state.get(parameter, {}).values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     value[..., pruned] = 0.0
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)

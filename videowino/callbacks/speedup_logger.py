@@ -12,17 +12,22 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
+from videowino.fastest import in_fastest_form
 from videowino.report import report
 from videowino.timing import time_layers, time_models
 from videowino.training.classifier import VideoClassifier
+from videowino.training.run_folder import SPEEDUP
 from videowino.training.run_logger import ContinuingWriter
 from videowino.winograd import column_sparsity, winograd_layers
 
-FILE = "speedup.csv"
+_FORM_SHARE = 0.1  # of the time to spend: what is spent on each network's choice of form
 
 
 class SpeedupLogger(pl.Callback):
     """Times the network and each of its Winograd layers against the dense ones, in turns.
+
+    Both networks are in the form that is their fastest (`videowino.fastest`), so that none is slow
+    by accident.
 
     Every logger gets the whole network's figures (`speedup/...`), the run folder's speedup.csv one
     row a layer and measurement, and Weights & Biases the same as a table. Times are those of the
@@ -91,8 +96,9 @@ class SpeedupLogger(pl.Callback):
             return
         assert isinstance(pl_module, VideoClassifier)
         with isolate_rng():
-            example = torch.randn(self.batch_size, *self._clip, device=pl_module.device)
-            network, layers = self.measure(pl_module, pl_module.laid_out(example))
+            like = next(p for p in pl_module.model.parameters() if p.is_floating_point())
+            example = torch.randn(self.batch_size, *self._clip).to(like)
+            network, layers = self.measure(pl_module, example)
         step = max(0, trainer.global_step - 1)  # that of the epoch's other figures
         place = {"epoch": trainer.current_epoch, "step": step}
         for logger in trainer.loggers:
@@ -117,9 +123,13 @@ class SpeedupLogger(pl.Callback):
             The network's figures by logged name, and one row a layer. Multiplications are those
             of a clip, and of the convolutions alone.
         """
-        model, dense = classifier.model, classifier.dense_network().to(example.device)
-        both = {"dense": dense, "winograd": model}
+        model, dense = classifier.model, classifier.dense_network().to(example)
         counted = report(model, example[:1])
+        share = self.seconds * _FORM_SHARE
+        both = {
+            name: in_fastest_form(network, example, budget=share)[0]
+            for name, network in (("dense", dense), ("winograd", model))
+        }
         names = [layer.name for layer in counted.swapped]
         whole = time_models(both, example, budget=self.seconds)
         each = time_layers(both, example, names, budget=self.seconds_a_layer)
@@ -151,7 +161,7 @@ class SpeedupLogger(pl.Callback):
 
     def _write(self, folder: str, layers: Iterable[dict[str, Any]], place: dict[str, int]) -> None:
         if self._writer is None:
-            self._writer = ContinuingWriter(folder, FILE)
+            self._writer = ContinuingWriter(folder, SPEEDUP)
         for row in layers:
             self._writer.log_metrics({"epoch": place["epoch"], **row}, place["step"])
         self._writer.save()

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from videowino.cli import explain, option_names, parameters
+from videowino.cli import (
+    explain,
+    import_modules,
+    option_names,
+    parameters,
+    see_working_folder,
+)
 from videowino.data import VideoDataModule
 from videowino.evaluation.compare import compare
 from videowino.evaluation.networks import data_of, gather
-from videowino.evaluation.plot import plot_comparison
+from videowino.evaluation.plot import picture_suffixes, plot_comparison
 from videowino.evaluation.tables import comparison_table, layer_table, make_console
 
 
@@ -65,6 +74,11 @@ class Compare:
             "--data.clips 10, --data.crops 3.",
         )
         parser.add_argument(
+            "--import",
+            type=str | list[str] | None,
+            help="Module to import first, or [several], as in training.",
+        )
+        parser.add_argument(
             "--seconds", type=float, default=10.0, help="Time to spend timing, a batch size."
         )
         parser.add_argument(
@@ -81,6 +95,9 @@ class Compare:
             raise ValueError(f"threads={options.threads}: at least 1")
         if options.seconds < 0:
             raise ValueError(f"seconds={options.seconds}: 0 or more")
+        for name, suffixes in (("json", None), ("png", picture_suffixes())):
+            if options[name] is not None:
+                check_output(name, options[name], suffixes)
         console = make_console()
         networks = gather(options.checkpoints, options.baseline, options.exact)
         result = compare(
@@ -121,13 +138,44 @@ def run_command(args: list[str] | None = None) -> None:
         parsers[name] = ArgumentParser(description=command.help, **settings)
         command.add_arguments(parsers[name])
         subcommands.add_subcommand(name, parsers[name], help=command.help)
+    see_working_folder()
     try:
         options = parser.parse_args(args)
     except argparse.ArgumentError as error:
         known = [option for sub in parsers.values() for option in option_names(sub)]
         known += [f"data.{name}" for name in parameters(VideoDataModule)]
         raise ValueError(explain(str(error), known)) from error
+    import_modules(options[options.subcommand]["import"])
     COMMANDS[options.subcommand].run(options[options.subcommand])
+
+
+def check_output(option: str, path: str, suffixes: Collection[str] | None = None) -> None:
+    """Make sure that a file can be written, before the work that it is to hold.
+
+    Args:
+        option: that gave the path, for messages.
+        path: the file; its folder is made.
+        suffixes: what it may end in; anything if None.
+
+    Raises:
+        ValueError: it cannot be written, or ends in something else.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise ValueError(f"{option}={path}: is a folder; give the name of a file in it")
+    if suffixes is not None and file.suffix.lower() not in suffixes:
+        raise ValueError(
+            f"{option}={path}: cannot write {file.suffix or 'a file without suffix'}; give one of "
+            f"{', '.join(sorted(suffixes))}"
+        )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{option}={path}: its folder cannot be made ({error.strerror}); give another"
+        ) from error
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ValueError(f"{option}={path}: no permission to write there; give another place")
 
 
 def integers(text: str) -> list[int]:

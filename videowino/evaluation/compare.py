@@ -21,13 +21,14 @@ from videowino.evaluation.comparison import (
     TestData,
 )
 from videowino.evaluation.environment import describe
-from videowino.evaluation.fastest import in_fastest_form
 from videowino.evaluation.folding import fold
 from videowino.evaluation.latency import Latency, measure
 from videowino.evaluation.networks import Network
+from videowino.fastest import in_fastest_form
 from videowino.report import count
 from videowino.winograd import column_sparsity, winograd_layers
 
+_FORM_SHARE = 0.05  # of the time to spend timing: what is spent on each network's choice of form
 UNSTEADY = 0.25  # inter-quartile range over median from which a time is not to be relied on
 REFERENCE_NOTE = (
     "Winograd layers ran the plain-PyTorch reference (weights made beforehand), which is not built "
@@ -50,8 +51,8 @@ def compare(
     """Evaluates and times networks side by side.
 
     All see the same clips, decoded once; times are medians of forward passes taken in turns, of
-    the networks as inference runs them (see `fold`), each in its fastest form (see
-    `in_fastest_form`).
+    the networks as inference runs them (see `fold`), each in the form that is its fastest
+    at the batch size (see `in_fastest_form`).
 
     Args:
         networks: the dense baseline first, see `gather`.
@@ -73,20 +74,20 @@ def compare(
     accuracies, clip, views = _accuracies(networks, data, device, console)
     names = _swapped_layers(networks) if layers else []
     clip = clip.to(device).contiguous()
-    models, forms = {}, {}
-    with _status(console, "finding the fastest form of each network"):
-        for network in networks:
-            models[network.name], forms[network.name] = in_fastest_form(
-                fold(network.model), clip, threads=threads
-            )
-    latencies = []
+    folded = {network.name: fold(network.model) for network in networks}
+    latencies, forms = [], []
     for size in batch_sizes:
+        with _status(console, f"finding the fastest form of each network, batch {size}"):
+            batch = clip.expand(size, *clip.shape).contiguous()
+            found = {
+                name: in_fastest_form(model, batch, budget=budget * _FORM_SHARE, threads=threads)
+                for name, model in folded.items()
+            }
+        models = {name: model for name, (model, _) in found.items()}
+        forms.append({name: form for name, (_, form) in found.items()})
         with _status(console, f"timing {len(models)} networks in turns, batch {size}"):
             latencies += measure(models, clip, [size], layers=names, budget=budget, threads=threads)
-    rows = [
-        _row(n, networks[0].name, accuracies, latencies, forms[n.name], clip[None])
-        for n in networks
-    ]
+    rows = [_row(n, networks[0].name, accuracies, latencies, forms, clip[None]) for n in networks]
     videos = data.videos("test")
     swapped = any(winograd_layers(network.model) for network in networks)
     return Comparison(
@@ -153,7 +154,7 @@ def _row(
     baseline: str,
     accuracies: dict[str, Accuracy],
     latencies: list[Latency],
-    form: str,
+    forms: list[dict[str, str]],
     example: Tensor,
 ) -> Row:
     counts = count(network.model, example)
@@ -169,7 +170,6 @@ def _row(
         trainable=counts.trainable,
         multiplications=round(counts.multiplications),
         multiplications_dense=round(counts.multiplications_dense),
-        form=form,
         speed=[
             Speed(
                 batch_size=latency.batch_size,
@@ -177,8 +177,9 @@ def _row(
                 iqr_ms_per_clip=latency.iqr_ms_per_clip(network.name),
                 repeats=latency.networks[network.name].repeats,
                 speedup=latency.speedup(network.name, baseline),
+                form=form[network.name],
             )
-            for latency in latencies
+            for latency, form in zip(latencies, forms)
         ],
     )
 

@@ -38,6 +38,7 @@ class Speed:
         iqr_ms_per_clip: inter-quartile range of that.
         repeats: forward passes timed.
         speedup: median time of the baseline over this one's; below 1 is slower.
+        form: how it was timed, as "oneDNN, channels last": the fastest of those that PyTorch has.
     """
 
     batch_size: int
@@ -45,6 +46,7 @@ class Speed:
     iqr_ms_per_clip: float
     repeats: int
     speedup: float
+    form: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class Row:
         trainable: those that training changes.
         multiplications: for one clip.
         multiplications_dense: for one clip, had no layer been swapped.
-        form: how it was timed, as "oneDNN, channels last": the fastest of those that PyTorch has.
         speed: one entry a batch size.
     """
 
@@ -85,7 +86,6 @@ class Row:
     trainable: int
     multiplications: int
     multiplications_dense: int
-    form: str
     speed: list[Speed]
 
 

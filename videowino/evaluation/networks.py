@@ -19,12 +19,16 @@ from videowino.data import VideoDataModule
 from videowino.evaluation.comparison import Kind
 from videowino.surgery import convert
 from videowino.training.checkpoint import load_classifier, load_datamodule, read_checkpoint
-from videowino.training.classifier import VideoClassifier, plain
+from videowino.training.classifier import VideoClassifier
+from videowino.training.hyperparameters import plain
 from videowino.winograd import winograd_layers
 
 _SAME = ("backbone", "num_classes", "width", "stem")  # what must agree for a comparison
 # What a clip looks like to the network: to be evaluated as it was trained.
-_CLIP = ("frames", "sampling", "stride", "size", "resize", "mean", "std", "short_clips")
+_CLIP = (
+    *("frames", "sampling", "stride", "size", "resize", "mean", "std"),
+    *("subtract_background", "short_clips"),
+)
 
 
 @dataclass(frozen=True)

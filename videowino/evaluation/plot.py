@@ -27,6 +27,13 @@ _OFFSETS = [(5, 6), (-5, 6), (0, 9), (5, -6), (-5, -6), (0, -9), (11, 0), (-11, 
 _OFFSETS += [(0, 20), (0, -20), (12, 20), (12, -20), (-12, 20), (-12, -20), (0, 32), (0, -32)]
 
 
+def picture_suffixes() -> set[str]:
+    """Suffixes of the formats that a picture can be written in, as ".png"."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return {f".{suffix}" for suffix in FigureCanvasBase.get_supported_filetypes()}
+
+
 def plot_comparison(comparison: Comparison, path: str | Path) -> None:
     """Draws top-1 accuracy against measured speedup, one point a network, and saves it.
 

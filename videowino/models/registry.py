@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from videowino.cli import suggestion
 from videowino.models.weights import load_weights
 
 Builder = Callable[..., nn.Module]
@@ -75,9 +75,10 @@ def get_backbone(name: str) -> Backbone:
         ValueError: there is none; the message suggests the nearest name.
     """
     if name not in _BACKBONES:
-        near = difflib.get_close_matches(str(name).lower().replace("-", "_"), _BACKBONES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown backbone {name!r}: {hint}known: {', '.join(list_models())}")
+        hint = suggestion(str(name).lower().replace("-", "_"), _BACKBONES)
+        raise ValueError(
+            f"unknown backbone {name!r}{hint or ';'} known: {', '.join(list_models())}"
+        )
     return _BACKBONES[name]
 
 

@@ -19,6 +19,7 @@ from videowino.compat import ensure_torchvision
 
 _NESTED_IN = ("state_dict", "model_state_dict", "model_state", "model")
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
+_UNSAVED = ".num_batches_tracked"
 _LISTED = 8
 
 
@@ -68,7 +69,7 @@ def load_weights(
         state = dict(rename(state))
     _refuse_converted(state, wanted, label)
     skipped = _skip_head(state, wanted, head)
-    _check_keys(state, wanted, skipped, label, name, saved.get("hyper_parameters"))
+    _check_keys(state, wanted, label, name, saved.get("hyper_parameters"))
     model.load_state_dict(state, strict=False)
     if skipped:
         warnings.warn(
@@ -110,6 +111,27 @@ def read_state_dict(path: Path, label: str = "weights") -> tuple[dict[str, Tenso
         if tensors:
             return tensors, loaded if state is not loaded else {}
     raise ValueError(f"{label} holds no state dict (a mapping of names to tensors)")
+
+
+def misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """What keeps a state dict from a network, the first keys by name; empty if it fits.
+
+    Args:
+        wanted: the network's own state dict.
+        state: the one to load.
+    """
+    problems = {
+        "missing": [k for k in wanted if k not in state],
+        "unexpected": [k for k in state if k not in wanted],
+        "mis-shaped": [
+            f"{k} {tuple(state[k].shape)}, not {tuple(wanted[k].shape)}"
+            for k in wanted
+            if k in state and state[k].shape != wanted[k].shape
+        ],
+    }
+    return "; ".join(
+        f"{kind} ({len(keys)}): {_listed(keys)}" for kind, keys in problems.items() if keys
+    )
 
 
 def _torchvision_enum(name: str) -> Mapping[str, Any]:
@@ -178,37 +200,22 @@ def _skip_head(state: dict[str, Tensor], wanted: Mapping[str, Tensor], head: str
 def _check_keys(
     state: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
-    skipped: str,
     label: str,
     name: str,
     hyper_parameters: Mapping[str, Any] | None,
 ) -> None:
     # PyTorch before 0.4.1 saved BatchNorm without num_batches_tracked.
-    missing = [k for k in wanted if k not in state and not k.endswith(".num_batches_tracked")]
-    unexpected = [k for k in state if k not in wanted]
-    misshaped = [
-        f"{k} {tuple(state[k].shape)}, not {tuple(wanted[k].shape)}"
-        for k in wanted
-        if k in state and state[k].shape != wanted[k].shape
-    ]
-    if not (missing or unexpected or misshaped):
+    needed = {k: v for k, v in wanted.items() if k in state or not k.endswith(_UNSAVED)}
+    problems = misfits(needed, state)
+    if not problems:
         return
-    problems = [
-        f"{kind} ({len(keys)}): {_listed(keys)}"
-        for kind, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("mis-shaped", misshaped),
-        )
-        if keys
-    ]
     origin = ", ".join(
         f"{key}={hyper_parameters[key]!r}"
         for key in ("backbone", "width", "stem")
         if hyper_parameters and key in hyper_parameters
     )
     saved_from = f" (it was saved with {origin})" if origin else ""
-    raise ValueError(f"{label} does not fit {name}{saved_from}: {'; '.join(problems)}")
+    raise ValueError(f"{label} does not fit {name}{saved_from}: {problems}")
 
 
 def _listed(keys: Iterable[str]) -> str:

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from videowino.cli import parameters, suggestion
-from videowino.models.weights import read_state_dict
+from videowino.models.weights import misfits, read_state_dict
 from videowino.training.classifier import VideoClassifier
 
 if TYPE_CHECKING:
     from videowino.data.datamodule import VideoDataModule
-
-_LISTED = 8
 
 
 def load_classifier(
@@ -47,7 +44,8 @@ def load_classifier(
         )
     arguments["weights"] = None
     classifier = VideoClassifier(**arguments)
-    _check_keys(classifier.state_dict(), checkpoint["state_dict"], path)
+    if problems := misfits(classifier.state_dict(), checkpoint["state_dict"]):
+        raise ValueError(f"{path}: its weights do not fit its own network: {problems}")
     classifier.load_state_dict(checkpoint["state_dict"])
     return classifier.to(map_location).eval()
 
@@ -106,25 +104,3 @@ def _data_class(class_path: str, path: str | PathLike[str]) -> Any:
     if kind is None:
         raise ValueError(f"{path}: was trained on {class_path}, which this version does not have")
     return kind
-
-
-def _check_keys(
-    wanted: dict[str, Tensor], state: dict[str, Tensor], path: str | PathLike[str]
-) -> None:
-    problems = {
-        "missing": [k for k in wanted if k not in state],
-        "unexpected": [k for k in state if k not in wanted],
-        "mis-shaped": [
-            f"{k} {tuple(state[k].shape)}, not {tuple(wanted[k].shape)}"
-            for k in wanted
-            if k in state and state[k].shape != wanted[k].shape
-        ],
-    }
-    if any(problems.values()):
-        told = "; ".join(
-            f"{kind} ({len(keys)}): {', '.join(keys[:_LISTED])}"
-            + (f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else "")
-            for kind, keys in problems.items()
-            if keys
-        )
-        raise ValueError(f"{path}: its weights do not fit its own network: {told}")

@@ -6,9 +6,7 @@ takes N C D H W and returns logits (N, num_classes).
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -18,32 +16,14 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from videowino.cli import require
 from videowino.compat import torchvision
 from videowino.models import create_model
 from videowino.surgery import convert
+from videowino.training.hyperparameters import WinogradConfig, check_same_network, plain
+from videowino.training.length import length_of
 from videowino.training.optimizers import parameter_groups
-from videowino.training.schedules import warmup_cosine, warmup_milestones
-
-
-@dataclass
-class WinogradConfig:
-    """How the convolutions are swapped, see `videowino.convert`.
-
-    Args:
-        parameterization: what is trained of a Winograd weight.
-        rank: of the factors, for low_rank and factored.
-        tile: outputs per tile, depth, height and width.
-        points: interpolation points; the default set if None.
-        include: shell patterns of layer names to swap; all eligible ones if None.
-        exclude: shell patterns of layer names to leave as they are.
-    """
-
-    parameterization: Literal["spatial", "vanilla", "low_rank", "factored"] = "low_rank"
-    rank: int = 8
-    tile: tuple[int, int, int] = (2, 4, 4)
-    points: str | None = None
-    include: list[str] | None = None
-    exclude: list[str] | None = None
+from videowino.training.schedules import learning_rate_factor
 
 
 class VideoClassifier(pl.LightningModule):
@@ -65,12 +45,12 @@ class VideoClassifier(pl.LightningModule):
         optimizer: sgd is with Nesterov momentum.
         lr: learning rate at the end of the warm-up.
         momentum: of SGD; the first beta of AdamW.
-        weight_decay: norms, biases and gates never decay.
+        weight_decay: norms, biases and gates never decay; both factors do (`parameter_groups`).
         factor_lr_scale: times `lr` for the factors of low_rank and factored.
         vanilla_lr_scale: times `lr` for the Winograd weights of vanilla.
         warmup_epochs: epochs of linear warm-up, fractions allowed.
-        milestones: epochs after which the learning rate falls to a tenth; a cosine down to 0 if
-            None.
+        milestones: epochs after which the learning rate falls to a tenth, all before the end; a
+            cosine down to 0 if None.
         label_smoothing: share of the target spread over all classes.
         mixup: alpha of the Beta distribution that pairs of clips are mixed by; 0 mixes none.
         clips_at_once: clips in one evaluation forward pass, which bounds its memory.
@@ -114,16 +94,17 @@ class VideoClassifier(pl.LightningModule):
                 "winograd": None if winograd is None else plain(asdict(winograd)),
             }
         )
-        _require(optimizer in ("sgd", "adamw"), f"model.optimizer={optimizer!r}: sgd or adamw")
-        _require(lr > 0, f"model.lr={lr}: must be above 0")
-        _require(0 <= momentum < 1, f"model.momentum={momentum}: from 0 to below 1")
-        _require(weight_decay >= 0, f"model.weight_decay={weight_decay}: 0 or more")
-        _require(factor_lr_scale > 0, f"model.factor_lr_scale={factor_lr_scale}: above 0")
-        _require(vanilla_lr_scale > 0, f"model.vanilla_lr_scale={vanilla_lr_scale}: above 0")
-        _require(warmup_epochs >= 0, f"model.warmup_epochs={warmup_epochs}: 0 or more")
-        _require(0 <= label_smoothing < 1, f"model.label_smoothing={label_smoothing}: 0 to 1")
-        _require(mixup >= 0, f"model.mixup={mixup}: 0 (off) or more")
-        _require(clips_at_once >= 1, f"model.clips_at_once={clips_at_once}: at least 1")
+        require(optimizer in ("sgd", "adamw"), f"model.optimizer={optimizer!r}: sgd or adamw")
+        require(lr > 0, f"model.lr={lr}: must be above 0")
+        require(0 <= momentum < 1, f"model.momentum={momentum}: from 0 to below 1")
+        require(weight_decay >= 0, f"model.weight_decay={weight_decay}: 0 or more")
+        require(factor_lr_scale > 0, f"model.factor_lr_scale={factor_lr_scale}: above 0")
+        require(vanilla_lr_scale > 0, f"model.vanilla_lr_scale={vanilla_lr_scale}: above 0")
+        require(warmup_epochs >= 0, f"model.warmup_epochs={warmup_epochs}: 0 or more")
+        require(min(milestones or [1]) >= 1, f"model.milestones={milestones}: epochs, from 1 on")
+        require(0 <= label_smoothing < 1, f"model.label_smoothing={label_smoothing}: 0 to 1")
+        require(mixup >= 0, f"model.mixup={mixup}: 0 (off) or more")
+        require(clips_at_once >= 1, f"model.clips_at_once={clips_at_once}: at least 1")
 
         self.model = create_model(
             backbone, num_classes, width=width, weights=weights, dropout=dropout, stem=stem
@@ -229,36 +210,12 @@ class VideoClassifier(pl.LightningModule):
             )
         else:
             optimizer = torch.optim.AdamW(groups, lr=h["lr"], betas=(h["momentum"], 0.999))
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate())
+        factor = learning_rate_factor(length_of(self.trainer), h["warmup_epochs"], h["milestones"])
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-    def _learning_rate(self) -> Any:
-        total = self.trainer.estimated_stepping_batches
-        if not math.isfinite(total):
-            raise ValueError(
-                "the learning rate schedule needs an end: set trainer.max_epochs or max_steps"
-            )
-        total = int(total)
-        epochs = self.trainer.max_epochs
-        if not epochs or epochs < 0:  # max_steps ends the training
-            epochs = max(1, math.ceil(total / self._steps_an_epoch()))
-        warmup = round(self.hparams["warmup_epochs"] * total / epochs)
-        if warmup and warmup >= total:
-            raise ValueError(
-                f"model.warmup_epochs={self.hparams['warmup_epochs']}: the warm-up ends after the "
-                f"training does ({epochs} epochs)"
-            )
-        if self.hparams["milestones"] is None:
-            return lambda step: warmup_cosine(step, total, warmup)
-        steps = [round(m * total / epochs) for m in self.hparams["milestones"]]
-        return lambda step: warmup_milestones(step, steps, warmup)
-
-    def _steps_an_epoch(self) -> int:
-        batches = self.trainer.num_training_batches
-        return max(1, math.ceil(batches / self.trainer.accumulate_grad_batches))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the data module's class, which its hyper-parameters alone do not tell."""
@@ -282,37 +239,6 @@ class VideoClassifier(pl.LightningModule):
         return str(path or "checkpoint")
 
 
-NETWORK = ("backbone", "num_classes", "width", "stem", "winograd")
-
-
-def check_same_network(checkpoint: dict[str, Any], hparams: dict[str, Any], name: str) -> None:
-    """Compares what makes up a network: backbone, classes, width, stem, swap.
-
-    Raises:
-        ValueError: the checkpoint's network is another one, or the file does not tell.
-    """
-    saved = checkpoint.get("hyper_parameters") or {}
-    if "backbone" not in saved:
-        raise ValueError(f"{name}: is no checkpoint of a VideoClassifier")
-    differing = [key for key in NETWORK if saved.get(key) != hparams.get(key)]
-    if differing:
-        theirs = ", ".join(f"{key}={saved.get(key)!r}" for key in differing)
-        ours = ", ".join(f"{key}={hparams.get(key)!r}" for key in differing)
-        raise ValueError(
-            f"{name}: holds another network ({theirs}) than the one configured ({ours}); to start "
-            "a new run from its weights, pass it as model.weights instead"
-        )
-
-
-def plain(value: Any) -> Any:
-    """The value in types that `torch.load` takes with weights_only: lists, and paths as str."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
-
-
 def _accuracies(num_classes: int) -> MetricCollection:
     """Top-1, and top-5 or the largest top-k below the number of classes."""
     k = min(5, num_classes - 1)
@@ -320,8 +246,3 @@ def _accuracies(num_classes: int) -> MetricCollection:
     return MetricCollection(
         {f"top{k}": MulticlassAccuracy(max(2, num_classes), top_k=k, average="micro") for k in ks}
     )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -14,16 +15,20 @@ from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import videowino.callbacks
+import videowino.data
 from videowino.callbacks import EMA, ColumnSparsity, EpochLines, EpochSeed, SpeedupLogger
-from videowino.cli import explain, option_names
+from videowino.cli import explain, import_modules, option_names, see_working_folder
 from videowino.data import VideoDataModule
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
+from videowino.training.hyperparameters import check_same_network
 from videowino.training.predictions import prediction_rows, write_csv
 from videowino.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
     LAST,
+    clear,
     find_checkpoint,
     holds_run,
     new_folder,
@@ -32,6 +37,11 @@ from videowino.training.run_folder import (
 from videowino.training.run_logger import RunLogger
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
+_CLASSES = [
+    f"{part.__name__}.{name}"
+    for part in (videowino.callbacks, videowino.data)
+    for name in part.__all__
+]
 _ONLY_IN_TRAINING = (ColumnSparsity, EMA, SpeedupLogger)
 # Settings for which nobody needs to know a Lightning warning.
 _SILENCED = (
@@ -42,6 +52,7 @@ _SILENCED = (
     "Total length of .* across ranks is zero.*",
     ".*your dataloader is not resumable.*",  # the data module's goes on where it was
     ".*callbacks used to create the checkpoint need to be provided.*",
+    "The dirpath has changed from.*",  # a run folder can be moved
 )
 
 
@@ -58,12 +69,14 @@ class TrainCLI(LightningCLI):
     """
 
     subcommand: str
+    checkpoint: dict[str, Any] | None = None  # what it tells of the run that goes on
 
     def __init__(self, args: list[str] | None = None) -> None:
         for name in ("pytorch_lightning", "lightning_fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         for pattern in _SILENCED:
             warnings.filterwarnings("ignore", pattern)
+        see_working_folder()
         super().__init__(
             VideoClassifier,
             VideoDataModule,
@@ -86,6 +99,11 @@ class TrainCLI(LightningCLI):
             "--config, the run's own config.yaml is used.",
         )
         parser.add_argument(
+            "--import",
+            type=str | list[str] | None,
+            help="Module to import first, or [several], that registers backbones of your own.",
+        )
+        parser.add_argument(
             "--checkpoint_every",
             type=int | None,
             help="Write checkpoints/last.ckpt every so many steps, not only after each epoch.",
@@ -104,7 +122,8 @@ class TrainCLI(LightningCLI):
         except argparse.ArgumentError as error:
             named = next((a for a in args if a in self._subcommand_parsers), None)
             known = option_names(self._subcommand_parsers[named] if named else parser)
-            raise ValueError(explain(str(error), known)) from error
+            raise ValueError(explain(str(error), known, _CLASSES)) from error
+        import_modules(self.config[self.config.subcommand]["import"])
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would take the model's settings from the checkpoint; here the config rules."""
@@ -116,15 +135,28 @@ class TrainCLI(LightningCLI):
         dry = bool(config.trainer.fast_dev_run)
         self.run = Path(config.run) if config.run else new_folder(config.model.backbone)
         self.writes = not dry and (fit or config.run is not None)
+        if fit:
+            refuse_twice(config.trainer)
         if config.sparsity is not None:
             set_sparsity(config.trainer, config.sparsity)
         for logger in as_list(config.trainer.logger):
             if getattr(logger, "init_args", {}).get("save_dir") == ".":  # Weights & Biases
                 logger.init_args.save_dir = str(self.run)
-        config.ckpt_path = find_checkpoint(config.ckpt_path, self.run, self.subcommand)
+        asked, self.weights = config.ckpt_path, config.model.weights
+        config.ckpt_path = find_checkpoint(asked, self.run, self.subcommand)
         if config.ckpt_path is not None:
-            read_checkpoint(config.ckpt_path)  # Lightning would not say what is wrong with it
+            # Lightning would not say what is wrong with it.
+            found = read_checkpoint(config.ckpt_path)
+            self.checkpoint = {key: found.get(key) for key in ("hyper_parameters", "global_step")}
             config.model.weights = None  # all weights come from the checkpoint
+        elif asked is not None:
+            print(f"run={self.run}: holds no checkpoint yet, starting from the beginning")
+        elif not fit and config.model.weights is None:
+            warnings.warn(
+                "the network has random weights, so what it finds means nothing; give --ckpt_path, "
+                "or --model.weights",
+                stacklevel=2,
+            )
         elif fit and self.writes and holds_run(self.run):
             raise ValueError(
                 f"run={self.run}: already holds a run; continue it with --ckpt_path last, or "
@@ -176,16 +208,19 @@ class TrainCLI(LightningCLI):
         return [RunLogger(folder), *([] if given is True else as_list(given))]
 
     def before_fit(self) -> None:
-        """Save the configuration of a new run, and say what is about to train."""
+        """Save the configuration, and say what is about to train.
+
+        Raises:
+            ValueError: the checkpoint is of another network.
+        """
         config = self.config[self.subcommand]
-        saved = self.run / CONFIG
+        if self.checkpoint is not None:
+            check_same_network(self.checkpoint, dict(self.model.hparams), config.ckpt_path)
         if self.writes and self.trainer.is_global_zero:
-            if config.ckpt_path is None or not saved.exists():
-                parser = self._subcommand_parsers[self.subcommand]
-                self.run.mkdir(parents=True, exist_ok=True)
-                own = config.clone()
-                own.run = own.ckpt_path = None  # a run can be moved, and started anew
-                parser.save(own, saved, skip_unset=False, overwrite=True)
+            self.run.mkdir(parents=True, exist_ok=True)
+            if self.checkpoint is None:
+                clear(self.run)
+            self._save_config(config)
             print(f"run folder: {self.run}", flush=True)
         if config.ckpt_path is not None:
             print(f"continuing from {config.ckpt_path}", flush=True)
@@ -196,8 +231,25 @@ class TrainCLI(LightningCLI):
                 flush=True,
             )
 
+    def _save_config(self, config: Namespace) -> None:
+        """What the run is now trained with; a later --ckpt_path last goes on with it."""
+        own = config.clone()
+        own.run = own.ckpt_path = None  # a run can be moved, and started anew
+        own.model.weights = self.weights
+        new = self.run / f".{CONFIG}"
+        parser = self._subcommand_parsers[self.subcommand]
+        parser.save(own, new, skip_unset=False, overwrite=True)
+        os.replace(new, self.run / CONFIG)  # whole, whenever the process is killed
+
     def after_fit(self) -> None:
-        """Print what a profiler found."""
+        """Say if there was nothing to train, and print what a profiler found."""
+        step = self.trainer.global_step
+        if self.checkpoint is not None and self.checkpoint.get("global_step") == step:
+            print(
+                f"nothing to do: the run has made all of its {step} steps; to train on, raise "
+                "--trainer.max_epochs (or max_steps)",
+                flush=True,
+            )
         profiler = self.trainer.profiler  # type: ignore[attr-defined]
         if summary := profiler.summary():
             print(summary, flush=True)
@@ -219,6 +271,21 @@ class TrainCLI(LightningCLI):
 def as_list(value: Any) -> list[Any]:
     """The value of an option that takes one, several, or None."""
     return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def refuse_twice(trainer: Namespace) -> None:
+    """Refuse two of a callback of this project: they would do the same work, one after the other.
+
+    Raises:
+        ValueError: there are two.
+    """
+    names = [callback.class_path.rpartition(".")[2] for callback in as_list(trainer.callbacks)]
+    for name in (kind.__name__ for kind in _ONLY_IN_TRAINING):
+        if names.count(name) > 1:
+            raise ValueError(
+                f"trainer.callbacks: {name} is configured {names.count(name)} times; leave out one "
+                "of the configurations or options that bring it"
+            )
 
 
 def set_sparsity(trainer: Namespace, sparsity: float) -> None:

@@ -25,6 +25,12 @@ def parameter_groups(
     weight decay. Factors and `vanilla` Winograd weights have gradients of another size than the
     filters they stand for, hence learning rates of their own.
 
+    Both factors decay by all of `weight_decay`, so their product shrinks twice as fast as a filter
+    does. That is meant: the least |L|^2 + |R|^2 of all factors of one product is twice the sum of
+    its singular values, so decay lowers its rank rather than its entries. In `low_rank` it pulls
+    the update alone to zero, towards the frozen filter, which does not decay; in `factored` the
+    whole filter, where a smaller `weight_decay` may be wanted.
+
     Args:
         model: the network.
         lr: learning rate.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+METRICS = "metrics.csv"
+SPEEDUP = "speedup.csv"
 LAST = "last"
 
 
@@ -34,7 +36,7 @@ def find_checkpoint(given: str | None, run: Path, subcommand: str) -> str | None
     if path.is_file():
         return str(path)
     if given == "last" and subcommand == "fit" and not holds_run(run):
-        return None  # the command that continues a run also starts it
+        return None  # the command that continues a run also starts it, and starts it again
     named = "ckpt_path=last" if given == "last" else f"ckpt_path={given}"
     raise FileNotFoundError(f"{named}: there is no file {path}")
 
@@ -49,8 +51,14 @@ def new_folder(backbone: str) -> Path:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a `fit` has begun to train in the folder."""
-    return any((folder / name).exists() for name in ("metrics.csv", CHECKPOINTS))
+    """Whether a `fit` has left a checkpoint in the folder: without one, nothing can be lost."""
+    return any((folder / CHECKPOINTS).glob("*.ckpt"))
+
+
+def clear(folder: Path) -> None:
+    """Remove the figures of a process that was killed before its first checkpoint."""
+    for name in (METRICS, SPEEDUP):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _values(args: list[str], option: str) -> list[str]:

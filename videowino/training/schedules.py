@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from videowino.training.length import Length
 
 
 def warmup_cosine(step: int, total: int, warmup: int = 0) -> float:
@@ -30,6 +32,38 @@ def warmup_milestones(
     if step < warmup:
         return (step + 1) / warmup
     return gamma ** sum(step >= milestone for milestone in milestones)
+
+
+def learning_rate_factor(
+    length: Length, warmup_epochs: float, milestones: Sequence[int] | None
+) -> Callable[[int], float]:
+    """Optimizer step -> learning rate factor.
+
+    Args:
+        length: of the training. A dry run gets the full rate: it is too short for any schedule.
+        warmup_epochs: epochs of the linear part.
+        milestones: epochs after which the rate falls to a tenth; a cosine if None.
+
+    Raises:
+        ValueError: the training ends before the warm-up or a milestone.
+    """
+    if length.dry:
+        return lambda step: 1.0
+    warmup = length.steps(warmup_epochs)
+    if warmup and warmup >= length.total:
+        raise ValueError(
+            f"model.warmup_epochs={warmup_epochs}: the warm-up ends after the training does "
+            f"({length}); give fewer, or 0 for none"
+        )
+    if milestones is None:
+        return lambda step: warmup_cosine(step, length.total, warmup)
+    steps = [length.steps(milestone) for milestone in milestones]
+    if late := [m for m, step in zip(milestones, steps) if step >= length.total]:
+        raise ValueError(
+            f"model.milestones={list(milestones)}: the training ({length}) does not outlast epoch "
+            f"{late[0]}; give earlier milestones, or null for a cosine"
+        )
+    return lambda step: warmup_milestones(step, steps, warmup)
 
 
 def cubic_sparsity(step: int, start: int, end: int, final: float, initial: float = 0.0) -> float:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from videowino.evaluation.fastest import OneDnnConv3d, in_fastest_form
+from videowino.fastest import OneDnnConv3d, in_fastest_form
 
-CLIP = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+CLIP = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))[None]
 onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN here")
 
 
@@ -35,9 +35,44 @@ def test_the_faster_memory_layout_is_taken():
     assert form.endswith(", channels last")
     assert fast.conv.weight.is_contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
-        torch.testing.assert_close(fast(CLIP[None]), model(CLIP[None]))
+        torch.testing.assert_close(fast(CLIP), model(CLIP))
     assert model.conv.weight.is_contiguous()
     assert in_fastest_form(Layout(torch.channels_last_3d), CLIP)[1].endswith(", channels first")
+
+
+def test_each_batch_size_has_its_own_form():
+    class Turns(nn.Module):
+        """Slow on single clips that are channels first, and on several that are channels last."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv3d(2, 2, 3, padding=1)
+
+        def forward(self, x):
+            last = x.is_contiguous(memory_format=torch.channels_last_3d)
+            if last == (len(x) > 1):
+                work()
+            return self.conv(x)
+
+    assert in_fastest_form(Turns(), CLIP)[1].endswith(", channels last")
+    assert in_fastest_form(Turns(), CLIP.repeat(2, 1, 1, 1, 1))[1].endswith(", channels first")
+
+
+def test_a_network_that_was_trained_channels_last_is_tried_channels_first():
+    model = Layout(torch.channels_last_3d).to(memory_format=torch.channels_last_3d)
+    fast, form = in_fastest_form(model, CLIP.contiguous(memory_format=torch.channels_last_3d))
+    assert form.endswith(", channels first")
+    assert fast.conv.weight.is_contiguous()
+    assert not model.conv.weight.is_contiguous()
+
+
+def test_the_budget_buys_more_than_three_looks(monkeypatch):
+    calls = []
+    monkeypatch.setattr(Layout, "forward", lambda self, x: calls.append(1) or self.conv(x))
+    in_fastest_form(Layout(torch.contiguous_format), CLIP, budget=0)
+    few = len(calls)
+    in_fastest_form(Layout(torch.contiguous_format), CLIP, budget=0.2)
+    assert few in (2 * 4, 4 * 4) and len(calls) - few > 2 * few
 
 
 @onednn
@@ -60,7 +95,7 @@ def test_a_small_convolution_at_batch_1_is_forced_to_onednn():
     assert isinstance(fast.conv, OneDnnConv3d)
     assert isinstance(model.conv, nn.Conv3d)
     with torch.no_grad():
-        torch.testing.assert_close(fast(CLIP[None]), model(CLIP[None]))
+        torch.testing.assert_close(fast(CLIP), model(CLIP))
 
 
 @onednn

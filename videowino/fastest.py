@@ -11,37 +11,38 @@ from torch import Tensor, nn
 from videowino.timing import time_models
 
 CHANNELS_FIRST, CHANNELS_LAST = "channels first", "channels last"
+_FORMATS = {CHANNELS_FIRST: torch.contiguous_format, CHANNELS_LAST: torch.channels_last_3d}
 EAGER, ONEDNN = "eager", "oneDNN"
 
 
 def in_fastest_form(
-    model: nn.Module, clip: Tensor, *, threads: int | None = None
+    model: nn.Module, example: Tensor, *, budget: float = 0.5, threads: int | None = None
 ) -> tuple[nn.Module, str]:
-    """The network in whichever form it runs fastest, of those that compute the same.
+    """The network in whichever form it runs fastest on a batch, of those that compute the same.
 
     Forms differ in memory layout (which one is faster depends on network, clip and machine) and,
     on a CPU, in whether Conv3d is forced to oneDNN: at batch 1 PyTorch takes small convolutions to
-    a generic routine that is several times slower, and dense networks would look slow by it.
+    a generic routine that is several times slower, and dense networks would look slow by it. At
+    another batch size another form may be the fastest.
 
     Args:
-        model: parameters channels first; left as it is.
-        clip: (C, T, H, W), on the network's device.
+        model: left as it is.
+        example: (N, C, T, H, W), of the batch size in question, on the network's device.
+        budget: seconds to spend on timing the forms; each is timed three times at least.
         threads: torch's intra-op threads; None keeps the present number.
 
     Returns:
-        The network, or a copy that takes the same input, and the name of its form, as
-        "oneDNN, channels last".
+        A copy that takes the same input, and the name of its form, as "oneDNN, channels last".
     """
-    paths = [EAGER, ONEDNN] if _has_onednn(clip) else [EAGER]
+    paths = [EAGER, ONEDNN] if _has_onednn(example) else [EAGER]
     forms: dict[str, nn.Module] = {}
     for path, layout in product(paths, (CHANNELS_FIRST, CHANNELS_LAST)):
-        form = deepcopy(model) if (path, layout) != (EAGER, CHANNELS_FIRST) else model
+        form = deepcopy(model)
         if path == ONEDNN:
             _force_onednn(form)
-        if layout == CHANNELS_LAST:
-            _lay_channels_last(form)
+        _lay(form, layout)
         forms[f"{path}, {layout}"] = form
-    found = time_models(forms, clip[None], budget=0, min_repeats=3, warmup=1, threads=threads)
+    found = time_models(forms, example, budget=budget, min_repeats=3, warmup=1, threads=threads)
     fastest = min(forms, key=lambda name: found[name].median)
     return forms[fastest], fastest
 
@@ -75,8 +76,8 @@ class OneDnnConv3d(nn.Module):
         return torch.ops.aten.mkldnn_convolution(x, self.weight, self.bias, *self._settings)
 
 
-def _has_onednn(clip: Tensor) -> bool:
-    return clip.device.type == "cpu" and torch.backends.mkldnn.is_available()
+def _has_onednn(example: Tensor) -> bool:
+    return example.device.type == "cpu" and torch.backends.mkldnn.is_available()
 
 
 def _force_onednn(model: nn.Module) -> None:
@@ -87,7 +88,7 @@ def _force_onednn(model: nn.Module) -> None:
                 parent._modules[name] = swaps[child]
 
 
-def _lay_channels_last(model: nn.Module) -> None:
-    layout = torch.channels_last_3d
-    model.to(memory_format=layout)  # type: ignore[call-overload]
-    model.register_forward_pre_hook(lambda _, args: (args[0].contiguous(memory_format=layout),))
+def _lay(model: nn.Module, layout: str) -> None:
+    kind = _FORMATS[layout]
+    model.to(memory_format=kind)  # type: ignore[call-overload]
+    model.register_forward_pre_hook(lambda _, args: (args[0].contiguous(memory_format=kind),))
