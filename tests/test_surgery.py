@@ -93,7 +93,7 @@ def test_include_and_exclude(net):
     ("arguments", "match"),
     [
         ({"rank": 0}, "rank=0 is out of range"),
-        ({"tile": (2, 4)}, r"tile=\(2, 4\) must be one number or three"),
+        ({"tile": (2, 4)}, r"tile=\(2, 4\) must be one whole number or three"),
         ({"tile": 9}, "tile=9 is out of range; each axis takes 1 to 6"),
         ({"parameterization": "lora"}, "parameterization='lora' is unknown"),
         ({"include": "layer9.*"}, "pattern 'layer9.*' matches no Conv3d; there are stem, shared"),

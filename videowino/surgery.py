@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from videowino.report import ConversionReport, report
 from videowino.winograd.columns import select_columns, winograd_layers
-from videowino.winograd.layers import WinogradConv3d, ineligible_reason
+from videowino.winograd.eligibility import ineligible_reason
+from videowino.winograd.layers import WinogradConv3d
 from videowino.winograd.parameterization import check_parameterization, max_rank
 from videowino.winograd.tile import fit_tile
 from videowino.winograd.transforms import filter_matrix
