@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from videowino.surgery import replace_modules
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_layers
 from videowino.winograd.functional import normalize_padding
 
@@ -29,10 +30,7 @@ def fold(model: nn.Module) -> nn.Module:
     folded = deepcopy(model)
     folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     swaps = {layer: FoldedConv3d(layer) for layer in winograd_layers(folded).values()}
-    for parent in list(folded.modules()):
-        for name, child in list(parent._modules.items()):
-            if isinstance(child, WinogradConv3d):
-                parent._modules[name] = swaps[child]
+    replace_modules(folded, swaps)
     return folded.eval().requires_grad_(False)
 
 

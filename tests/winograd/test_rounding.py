@@ -1,0 +1,32 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from videowino.winograd import cook_toom, fit_tile, winograd_conv3d
+from videowino.winograd.rounding import amplification, rounding_error
+
+
+@pytest.mark.parametrize(
+    ("tile", "taps"),
+    [
+        ((2, 4, 4), (3, 3, 3)),
+        (6, (3, 3, 3)),
+        ((2, 4, 4), (1, 3, 3)),
+        ((2, 4, 4), (5, 5, 5)),
+        ((2, 4, 4), (7, 7, 7)),
+        (6, (7, 7, 7)),
+    ],
+)
+def test_the_estimate_is_near_what_is_measured(tile, taps):
+    fitted = fit_tile(tile, taps)
+    x = torch.randn(1, 4, 9, 16, 16, dtype=torch.float64)
+    weight = torch.randn(4, 4, *taps, dtype=torch.float64)
+    exact = F.conv3d(x, weight)
+    y = winograd_conv3d(x.float(), out_channels=4, tile=fitted, spatial=weight.float())
+    error = ((y.double() - exact).norm() / exact.norm()).item()
+    assert 0.4 < error / rounding_error(fitted) < 2
+
+
+def test_trivial_axes_amplify_nothing():
+    assert amplification(cook_toom(4, 1)) == amplification(cook_toom(1, 7)) == 1
+    assert amplification(cook_toom(6, 3)) > amplification(cook_toom(4, 3)) > 1
