@@ -22,7 +22,9 @@ PACKAGE = ROOT / "videowino"
 LEAVES = {"compat", "timing", "cli"}
 ORDER = [
     {"winograd"},
+    {"multiplications"},
     {"report"},
+    {"choice"},
     {"surgery"},
     {"models"},
     {"data"},

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from videowino.data.matroska import missing_share
+
 DECODERS = ("auto", "decord", "pyav")
 
 # Files end up to a few packets before or after what their header says, all of them playable.
@@ -50,7 +52,9 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is empty, corrupt, truncated or holds no video; or the decoder is
+        ValueError: the file is empty, corrupt, truncated (where its header tells: a stream
+            without frame count or size, as live recordings are, ends where it ends) or holds no
+            video; or the decoder is
             unknown, not installed, or cannot be trusted with this file.
     """
     if decoder not in DECODERS:
@@ -61,6 +65,9 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty (0 bytes)")
     header = _read_header(path)
+    missing = missing_share(path)
+    if missing > _TAIL_SHARE:
+        raise ValueError(f"{path}: truncated: {missing:.0%} of it are missing at the end")
     if decoder != "pyav" and importlib.util.find_spec("decord") is not None:
         reader = _open_decord(path, header)
         if reader is not None:
