@@ -2,7 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.points import USES, best, estimates
 from videowino.winograd import cook_toom, fit_tile, winograd_conv3d
+from videowino.winograd.points import default_points
 from videowino.winograd.rounding import amplification, rounding_error
 
 
@@ -30,3 +32,21 @@ def test_the_estimate_is_near_what_is_measured(tile, taps):
 def test_trivial_axes_amplify_nothing():
     assert amplification(cook_toom(4, 1)) == amplification(cook_toom(1, 7)) == 1
     assert amplification(cook_toom(6, 3)) > amplification(cook_toom(4, 3)) > 1
+
+
+def test_the_benchmark_estimates_the_same_for_many_sets():
+    for count, (m, taps) in USES.items():
+        points = default_points(count)
+        (found,) = estimates(m, taps, torch.tensor([[float(p) for p in points]]).double())
+        assert found.item() == pytest.approx(amplification(cook_toom(m, taps)), rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7, 9])
+def test_default_points_are_the_best_of_the_search(count):
+    assert set(best(*USES[count])) == set(default_points(count))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [8, 10, 11])
+def test_default_points_are_the_best_of_a_longer_search(count):
+    assert set(best(*USES[count])) == set(default_points(count))
