@@ -64,7 +64,8 @@ def test_report_per_output_without_an_example():
     assert rows[1].multiplications == 144 * 16 / 32
 
 
-def test_eligible_share():
+def test_eligible_share(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     net = Net()
     result = videowino.convert(net, example=CLIP)
     assert result.eligible_share == pytest.approx(B / (A + B))

@@ -55,7 +55,8 @@ def test_shared_layer_is_swapped_once_and_stays_shared(net):
     assert net.again is net.shared
 
 
-def test_report_says_why_layers_stay(net, clip):
+def test_report_says_why_layers_stay(net, clip, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     report = videowino.convert(net, example=clip)
     notes = {layer.name: layer.note for layer in report.kept}
     assert notes == {
