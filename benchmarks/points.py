@@ -1,10 +1,10 @@
 """Where the default interpolation points come from: ``python -m benchmarks.points``.
 
-For every number of finite points, searches sets of multiples of 1/8 (pairs +-p, with 0 or one more
-where the number asks for it) for the least first-order rounding error of the F(m, r) in which the
-set is used most: when U and V are rounded independently, output i has the error variance
-``sum_p A_ip^2 |g_p|^2 |b_p|^2`` for white input. Prints the defaults beside the best and the
-customary ones, with the error of float32 convolutions measured next to the estimate.
+For every number of finite points, searches sets of multiples of 1/8 up to 3 (pairs +-p; odd
+numbers with 0, even ones also with 0 and an unpaired point) for the least first-order rounding
+error of one F(m, r) that takes so many, see `videowino.winograd.rounding`. Prints the defaults
+beside the best and the customary ones, with the error of float32 convolutions measured next to
+the estimate.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,21 @@ from rich.table import Table
 
 from videowino.winograd import Tile, cook_toom, winograd_conv3d
 from videowino.winograd.points import default_points
+from videowino.winograd.rounding import amplification
 
 # The F(m, r) that stands for each number of points.
-USES = {2: (2, 2), 3: (2, 3), 4: (3, 3), 5: (4, 3), 6: (5, 3), 7: (6, 3)}
+USES = {
+    2: (2, 2),
+    3: (2, 3),
+    4: (3, 3),
+    5: (4, 3),
+    6: (5, 3),
+    7: (6, 3),
+    8: (5, 5),
+    9: (6, 5),
+    10: (5, 7),
+    11: (6, 7),
+}
 CUSTOMARY = {3: "0,1,-1", 5: "0,1,-1,2,-2", 7: "0,1,-1,2,-2,1/2,-1/2"}
 Points = tuple[Fraction, ...]
 
@@ -46,17 +58,23 @@ def candidates(count: int, largest: int = 24) -> Iterator[Points]:
                 yield zero + pairs(chosen) + (extra,)
 
 
-def estimate(m: int, taps: int, points: Points) -> float:
-    """The error estimate of the module's header, relative to the output's size."""
-    x = torch.tensor([float(p) for p in points], dtype=torch.float64)
-    differences = x[:, None] - x + torch.eye(len(x), dtype=torch.float64)
-    filters = x[:, None] ** torch.arange(taps) / differences.prod(1, keepdim=True)
-    filters = torch.cat([filters.square().sum(1), torch.ones(1, dtype=torch.float64)])
-    rows = [_monic(x[torch.arange(len(x)) != j]) for j in range(len(x))] + [_monic(x)]
-    inputs = torch.stack([row.square().sum() for row in rows])
-    outputs = torch.cat([x ** torch.arange(m)[:, None], torch.zeros(m, 1)], 1)
-    outputs[-1, -1] = 1
-    return ((outputs.square() @ (filters * inputs)).mean() / taps).sqrt().item()
+def best(m: int, taps: int) -> Points:
+    """The candidates with the least estimate for F(m, taps)."""
+    found = list(candidates(m + taps - 2))
+    x = torch.tensor([[float(p) for p in points] for points in found], dtype=torch.float64)
+    return found[int(torch.cat([estimates(m, taps, some) for some in x.split(1 << 14)]).argmin())]
+
+
+def estimates(m: int, taps: int, x: torch.Tensor) -> torch.Tensor:
+    """`amplification` of F(m, taps) for many sets of points at once, a row of x each."""
+    sets, count = x.shape
+    scale = (x[:, :, None] - x[:, None] + torch.eye(count)).prod(2)
+    filters = (x[:, :, None] ** (2 * torch.arange(taps))).sum(2) / scale**2
+    outputs = (x[:, :, None] ** (2 * torch.arange(m))).sum(2)
+    others = [torch.arange(count) != j for j in range(count)]
+    inputs = torch.stack([_monic(x[:, rest]).square().sum(1) for rest in others], 1)
+    at_infinity = _monic(x).square().sum(1)
+    return (((filters * inputs * outputs).sum(1) + at_infinity) / (m * taps)).sqrt()
 
 
 def measure(m: int, taps: int, points: Points) -> float:
@@ -73,27 +91,26 @@ def measure(m: int, taps: int, points: Points) -> float:
 
 
 def _monic(roots: torch.Tensor) -> torch.Tensor:
-    row = torch.ones(1, dtype=torch.float64)
-    for root in roots:
-        row = torch.cat([torch.zeros(1), row]) - root * torch.cat([row, torch.zeros(1)])
-    return row
+    """Coefficients of the polynomials with these roots, a row each, constant first."""
+    rows = torch.ones(len(roots), 1, dtype=torch.float64)
+    for root in roots.T:
+        rows = F.pad(rows, (1, 0)) - root[:, None] * F.pad(rows, (0, 1))
+    return rows
 
 
 def main() -> None:
     """Search, and print the table."""
     table = Table("F(m, r)", "points", "set", "estimate", "float32 error, 3D layer")
     for count, (m, taps) in track(USES.items(), "searching"):
-        best = min(candidates(count), key=lambda points: estimate(m, taps, points))
-        kinds = {"default": default_points(count), "best found": best}
+        kinds = {"default": default_points(count), "best found": best(m, taps)}
         if count in CUSTOMARY:
             kinds["customary"] = tuple(map(Fraction, CUSTOMARY[count].split(",")))
         for kind, points in kinds.items():
-            cook_toom(m, taps, points)  # exact, or it raises
             table.add_row(
                 f"F({m}, {taps})",
                 ", ".join(map(str, points)),
                 kind,
-                f"{estimate(m, taps, points):.3f}",
+                f"{amplification(cook_toom(m, taps, points)):.3f}",
                 f"{measure(m, taps, points):.2e}",
             )
     Console().print(table)

@@ -17,7 +17,8 @@ def main(args: list[str] | None = None) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from videowino.data.synthetic import SyntheticSpec, is_rendered, render_set
+    from videowino.data.synthetic import is_rendered, render_set
+    from videowino.data.synthetic_clip import SyntheticSpec
 
     parser = ArgumentParser(description=__doc__, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--root", type=str, default="datasets/synthetic", help="where to put it")

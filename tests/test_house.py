@@ -22,8 +22,9 @@ PACKAGE = ROOT / "videowino"
 LEAVES = {"compat", "timing", "fastest", "cli"}
 ORDER = [
     {"winograd"},
-    {"kernels"},
+    {"kernels", "multiplications"},
     {"report"},
+    {"choice"},
     {"surgery"},
     {"models"},
     {"data"},

@@ -64,11 +64,25 @@ def test_report_per_output_without_an_example():
     assert rows[1].multiplications == 144 * 16 / 32
 
 
-def test_eligible_share():
+def test_eligible_share(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     net = Net()
     result = videowino.convert(net, example=CLIP)
     assert result.eligible_share == pytest.approx(B / (A + B))
     assert f"with {B / (A + B):.1%} of the dense multiplications" in str(result)
+
+
+@pytest.mark.parametrize("width", [64, 80, 100, 120, 160])
+@pytest.mark.parametrize("example", [CLIP, None])
+def test_the_table_fits_the_terminal(monkeypatch, width, example):
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = str(videowino.convert(Net(), example=example))
+    assert max(map(len, text.splitlines())) <= width
+    words = ["layer", "columns", "multiplications", "now", "144/144", "stride 2x2x2"]
+    for header, least in {"tile": 80, "trained": 100, "parameters": 120, "trainable": 160}.items():
+        words += [header] * (width >= least)
+    assert not [word for word in words if word not in text.replace("\n", " ")]
+    assert "…" not in text
 
 
 def test_an_empty_report_prints():

@@ -1,19 +1,31 @@
 """What a model is made of: its convolutions, parameters and multiplications, as tables."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
-import torch
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
+from videowino.multiplications import (
+    Convolution,
+    Sizes,
+    convolutions,
+    direct,
+    hooked,
+    output_sizes,
+    run,
+    winograd,
+)
 from videowino.winograd.layers import WinogradConv3d
-from videowino.winograd.transforms import tile_counts
+
+# What a narrow terminal does without, first to go first; notes then stand below the table.
+_DISPENSABLE = ("trainable", "parameters", "note", "trained", "tile")
+_LEFT = ("layer", "tile", "trained", "note")
+_FOLDED = {"layer": 12, "note": 24}  # may break into lines, down to so many characters
+_NO_TERMINAL = 160
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,8 @@ class LayerReport:
     Attributes:
         name: Its name in the model.
         kind: What it is now, "winograd" or "conv3d".
-        note: Why it was not swapped, or what a swap cost (`factored` below full rank); else "".
+        note: Why it was not swapped, or what a swap cost (`factored` below full rank, rounding);
+            else "".
         tile: As "F(2x4x4, 3x3x3)", or "".
         parameterization: With its rank, as "low_rank 8", or "".
         columns: P; 0 for a Conv3d.
@@ -89,47 +102,80 @@ class ConversionReport:
         total = self.multiplications_dense
         return sum(layer.multiplications_dense for layer in self.swapped) / total if total else 0.0
 
-    def __rich__(self) -> Group:
-        unit = "multiplications" if self.measured else "multiplications an output"
-        table = Table(title=self.title, title_justify="left", footer_style="bold")
-        table.add_column("layer", footer="all", overflow="fold")
-        table.add_column("tile")
-        table.add_column("trained")
-        table.add_column("columns", justify="right", footer=self._columns())
-        for header, name in (("parameters", "parameters"), ("trainable", "trainable")):
-            total = sum(getattr(layer, name) for layer in self.layers)
-            table.add_column(header, justify="right", footer=f"{total:,}")
-        table.add_column(unit, justify="right", footer=self._before() if self.measured else "")
-        after = f"{quantity(self.multiplications)} {self._ratio()}" if self.measured else ""
-        table.add_column("now", justify="right", footer=after)
-        table.add_column("note", overflow="fold")
-        table.show_footer = True
-        for layer in self.layers:
-            table.add_row(*_cells(layer))
-        return Group(table, Text(self._summary()))
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        notes = [Text(f"{layer.name}: {layer.note}") for layer in self.layers if layer.note]
+        widths = self._widths()
+        if not notes:
+            del widths["note"]
+        for header in _DISPENSABLE:
+            if sum(width + 3 for width in widths.values()) + 1 <= options.max_width:
+                break
+            widths.pop(header, None)
+        yield self._table(widths)
+        if "note" not in widths:
+            yield from notes
+        yield Text(self._summary())
 
     def __str__(self) -> str:
-        console = Console(width=160, force_terminal=False)
+        width = shutil.get_terminal_size((_NO_TERMINAL, 24)).columns
+        console = Console(width=width, force_terminal=False)
         with console.capture() as capture:
             console.print(self)
         return capture.get()
+
+    def _widths(self) -> dict[str, int]:
+        """The least width of each column that cuts nothing."""
+        widths = {}
+        for header, footer in self._footers().items():
+            cells = [header, footer, *(_cells(layer)[header] for layer in self.layers)]
+            widths[header] = min(max(map(len, cells)), _FOLDED.get(header, _NO_TERMINAL))
+        return widths
+
+    def _table(self, widths: dict[str, int]) -> Table:
+        table = Table(title=self.title, title_justify="left", footer_style="bold", show_footer=True)
+        footers = self._footers()
+        for header, width in widths.items():
+            table.add_column(
+                header,
+                footer=footers[header],
+                justify="left" if header in _LEFT else "right",
+                overflow="fold",
+                no_wrap=header not in _FOLDED,
+                min_width=width,
+            )
+        for layer in self.layers:
+            cells = _cells(layer)
+            table.add_row(*(cells[header] for header in widths))
+        return table
+
+    def _footers(self) -> dict[str, str]:
+        """Headers of the columns, with what stands below each."""
+        after = f"{quantity(self.multiplications)} {self._ratio()}"
+        return {
+            "layer": "all",
+            "tile": "",
+            "trained": "",
+            "columns": self._columns(),
+            "parameters": f"{sum(layer.parameters for layer in self.layers):,}",
+            "trainable": f"{sum(layer.trainable for layer in self.layers):,}",
+            "multiplications": quantity(self.multiplications_dense) if self.measured else "",
+            "now": after if self.measured else "",
+            "note": "",
+        }
 
     def _columns(self) -> str:
         total = sum(layer.columns for layer in self.layers)
         kept = sum(layer.columns_kept for layer in self.layers)
         return f"{kept}/{total}" if total else ""
 
-    def _before(self) -> str:
-        return quantity(self.multiplications_dense)
-
     def _ratio(self) -> str:
-        return f"({self.multiplications_dense / max(self.multiplications, 1):.2f}x fewer)"
+        return f"({self.multiplications_dense / max(self.multiplications, 1):.2f}x)"
 
     def _summary(self) -> str:
         text = f"{len(self.swapped)} of {len(self.layers)} convolutions are Winograd convolutions"
         if self.measured:
-            text += f", with {self.eligible_share:.1%} of the dense multiplications"
-        return text + "."
+            return text + f", with {self.eligible_share:.1%} of the dense multiplications."
+        return text + ". Multiplications are those of one output."
 
 
 def quantity(value: float) -> str:
@@ -144,6 +190,7 @@ def report(
     model: nn.Module,
     example: Any = None,
     *,
+    sizes: Sizes | None = None,
     notes: dict[str, str] | None = None,
     title: str = "Convolutions",
 ) -> ConversionReport:
@@ -153,17 +200,19 @@ def report(
         model: Any module.
         example: Input for one forward pass, from which multiplications are counted: a clip
             N C D H W, or what the model takes (a list for SlowFast). None counts per output.
+        sizes: What `output_sizes` found, in place of an example.
         notes: A remark per layer name.
         title: Heading of the table.
     """
-    sizes = _output_sizes(model, example) if example is not None else {}
+    if sizes is None and example is not None:
+        sizes = output_sizes(model, example)
     return ConversionReport(
         [
-            describe(name, module, sizes.get(module), (notes or {}).get(name, ""))
+            describe(name, module, (sizes or {}).get(module), (notes or {}).get(name, ""))
             for name, module in convolutions(model)
         ],
         title,
-        measured=example is not None,
+        measured=sizes is not None,
     )
 
 
@@ -193,8 +242,8 @@ def count(model: nn.Module, example: Any) -> Counts:
         nonlocal linear
         linear += output.numel() * module.in_features
 
-    with _hooked(model, nn.Linear, add):
-        _run(model, example)
+    with hooked(model, nn.Linear, add):
+        run(model, example)
     frozen = sum(_frozen(module) for module in model.modules())
     return Counts(
         parameters=sum(p.numel() for p in model.parameters()) + frozen,
@@ -204,16 +253,9 @@ def count(model: nn.Module, example: Any) -> Counts:
     )
 
 
-def convolutions(model: nn.Module) -> Iterator[tuple[str, nn.Conv3d | WinogradConv3d]]:
-    """The 3D convolutions of a model, shared ones once."""
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv3d | WinogradConv3d):
-            yield name, module
-
-
 def describe(
     name: str,
-    layer: nn.Conv3d | WinogradConv3d,
+    layer: Convolution,
     sizes: list[tuple[int, ...]] | None = None,
     note: str = "",
 ) -> LayerReport:
@@ -231,25 +273,24 @@ def describe(
         columns_kept=wino.columns_kept if wino else 0,
         parameters=sum(p.numel() for p in parameters) + _frozen(layer),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
-        multiplications_dense=_direct(layer, sizes),
-        multiplications=_winograd(wino, sizes) if wino else _direct(layer, sizes),
+        multiplications_dense=direct(layer, sizes),
+        multiplications=winograd(wino, sizes) if wino else direct(layer, sizes),
     )
 
 
-def _cells(layer: LayerReport) -> tuple[str, ...]:
+def _cells(layer: LayerReport) -> dict[str, str]:
     before, now = layer.multiplications_dense, layer.multiplications
-    columns = f"{layer.columns_kept}/{layer.columns}" if layer.columns else "-"
-    return (
-        layer.name,
-        layer.tile or "-",
-        layer.parameterization or "-",
-        columns,
-        f"{layer.parameters:,}",
-        f"{layer.trainable:,}",
-        quantity(before),
-        f"{quantity(now)} ({before / now:.2f}x)" if now and layer.columns else quantity(now),
-        layer.note,
-    )
+    return {
+        "layer": layer.name,
+        "tile": layer.tile or "-",
+        "trained": layer.parameterization or "-",
+        "columns": f"{layer.columns_kept}/{layer.columns}" if layer.columns else "-",
+        "parameters": f"{layer.parameters:,}",
+        "trainable": f"{layer.trainable:,}",
+        "multiplications": quantity(before),
+        "now": f"{quantity(now)} ({before / now:.2f}x)" if now and layer.columns else quantity(now),
+        "note": layer.note,
+    }
 
 
 def _frozen(layer: nn.Module) -> int:
@@ -258,53 +299,3 @@ def _frozen(layer: nn.Module) -> int:
         assert layer.weight is not None
         return layer.weight.numel()
     return 0
-
-
-def _direct(layer: nn.Conv3d | WinogradConv3d, sizes: list[tuple[int, ...]] | None) -> float:
-    per_output = prod(layer.kernel_size) * layer.in_channels // layer.groups
-    if sizes is None:
-        return per_output * layer.out_channels
-    return float(sum(prod(size) * per_output for size in sizes))
-
-
-def _winograd(layer: WinogradConv3d, sizes: list[tuple[int, ...]] | None) -> float:
-    per_tile = layer.columns_kept * layer.in_channels * layer.out_channels
-    if sizes is None:
-        return per_tile / prod(layer.tile.m)
-    return float(
-        sum(s[0] * prod(tile_counts(layer.tile, (s[2], s[3], s[4]))) * per_tile for s in sizes)
-    )
-
-
-def _output_sizes(model: nn.Module, example: Any) -> dict[nn.Module, list[tuple[int, ...]]]:
-    sizes: dict[nn.Module, list[tuple[int, ...]]] = {m: [] for _, m in convolutions(model)}
-
-    def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        shape = tuple(output.shape)
-        sizes[module].append(shape if len(shape) == 5 else (1, *shape))
-
-    with _hooked(model, (nn.Conv3d, WinogradConv3d), note):
-        _run(model, example)
-    return sizes
-
-
-@contextmanager
-def _hooked(model: nn.Module, kinds: Any, hook: Any) -> Iterator[None]:
-    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, kinds)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _run(model: nn.Module, example: Any) -> None:
-    """One forward pass that leaves no trace: eval mode, no gradients."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(example)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

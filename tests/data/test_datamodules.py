@@ -127,6 +127,64 @@ def test_limit_per_class(tmp_path):
 # Folders without lists.
 
 
+def test_two_groups_are_one_to_train_and_one_to_test(tmp_path):
+    root = write_folder(tmp_path / "clips", groups=2)
+    first = root / "videos" / "Run" / "v_Run_g01_c01.avi"
+    shutil.copy(first, first.with_name("v_Run_g01_c02.avi"))
+    data = VideoFolder(root=str(root), **SMALL)
+    assert {v.group for v in data.videos("train")} == {"g01"}
+    assert {v.group for v in data.videos("test")} == {"g02"}
+
+
+def test_one_group_cannot_be_split(tmp_path):
+    root = write_folder(tmp_path / "clips", groups=1)
+    with pytest.raises(ValueError, match=r"no group .*1 in all.* write split lists, see datasets"):
+        VideoFolder(root=str(root), **SMALL).videos("train")
+
+
+def test_one_class_is_none_to_tell_apart(tmp_path):
+    root = write_folder(tmp_path / "clips", classes=("Jump",))
+    with pytest.raises(ValueError, match="clips': Jump is its only class; a classifier needs two"):
+        _ = VideoFolder(root=str(root), **SMALL).num_classes
+
+
+def test_no_group_for_validation(listed):
+    data = VideoFolder(root=str(listed), val_fraction=0.01, **SMALL)
+    with pytest.raises(
+        ValueError, match=r"data.val_fraction=0.01: no group .* \(3 groups, 6 clips"
+    ):
+        data.videos("train")
+
+
+def test_clips_in_both_lists_are_named_once(listed):
+    path = listed / "splits" / "testlist01.txt"
+    path.write_text(path.read_text() + "Run/v_Run_g02_c01.avi\n")
+    data = VideoFolder(root=str(listed), **SMALL)
+    with pytest.warns(UserWarning, match="1 of 3 clips of the test list .* v_Run_g02") as warned:
+        data.videos("train")
+        data.videos("test")
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [
+        ({"size": (0, 0)}, r"data.size=\[0, 0\]: height and width, at least 1"),
+        ({"resize": 0}, "data.resize=0: one side, or height and width"),
+        ({"resize": (128, -1)}, r"data.resize=\(128, -1\)"),
+        ({"scale": (2.0, 3.0)}, r"data.scale=\[2.0, 3.0\]: shares of the frame, the smaller first"),
+        ({"scale": (0.8, 0.2)}, r"data.scale=\[0.8, 0.2\]"),
+        ({"scale": (0.0, 1.0)}, r"data.scale=\[0.0, 1.0\]"),
+        ({"random_erasing": 3}, "data.random_erasing=3: from 0 to 1"),
+        ({"color_jitter": -1}, "data.color_jitter=-1: 0 .off. or more"),
+        ({"std": (0.2, 0.0, 0.2)}, r"data.std=\[0.2, 0.0, 0.2\]: above 0"),
+    ],
+)
+def test_transforms_that_cannot_be(option, match):
+    with pytest.raises(ValueError, match=match):
+        VideoFolder(root="clips", **{**SMALL, **option})
+
+
 def test_own_split_keeps_groups_together(tmp_path, caplog):
     root = write_folder(tmp_path / "clips", groups=10)
     for name in ("Jump", "Run"):

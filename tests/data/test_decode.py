@@ -49,8 +49,9 @@ def test_decoders_agree_on_real_files(shared_data):
         one, other = open_video(path, "decord"), open_video(path, "pyav")
         assert one.num_frames == other.num_frames
         assert one.fps == other.fps
-        indices = [0, 5, one.num_frames // 2, one.num_frames - 1]
-        assert torch.equal(one.get_frames(indices), other.get_frames(indices)), path
+        last = one.num_frames - 1
+        for indices in ([0, 5, last // 2], [0, last // 2, last], [last - 1], range(last + 1)):
+            assert torch.equal(one.get_frames(indices), other.get_frames(indices)), path
 
 
 @pytest.mark.data

@@ -14,6 +14,8 @@ from videowino.data.splits import (
     limit,
     listed_videos,
     read_class_index,
+    read_lines,
+    smallest_group,
 )
 
 
@@ -149,8 +151,36 @@ def test_carving_leaves_each_class_a_clip():
     rest, taken = carve(clips(sizes, name="{group}"), 0.5, seed=0)
     assert {v.label for v in rest} == {0, 1}
     assert {v.group for v in taken} <= {"b", "c"}
-    with pytest.raises(ValueError, match="data.val_fraction=0.2: no group .* can be split off"):
-        carve(clips({(0, "a"): 9}), 0.2, seed=0)
+    assert carve(clips({(0, "a"): 9}), 0.2, seed=0)[1] == []
+
+
+def test_smallest_group_leaves_each_class_a_clip():
+    sizes = {(0, "a"): 1, (0, "b"): 4, (1, "b"): 4, (1, "c"): 3, (1, "d"): 3}
+    assert smallest_group(clips(sizes, name="{group}")) == "a"
+    del sizes[0, "b"]
+    assert smallest_group(clips(sizes, name="{group}")) == "c"
+    assert smallest_group(clips({(0, "a"): 2, (1, "b"): 3}, name="{group}")) is None
+
+
+def test_a_list_that_is_not_utf8_is_named(tmp_path):
+    path = tmp_path / "trainlist01.txt"
+    path.write_bytes("Läufer/a.avi 1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"trainlist01.txt: not UTF-8 text \(byte 2\); save"):
+        read_lines(path)
+
+
+def test_class_numbers_and_names_are_parted_by_any_blank(tmp_path):
+    path = tmp_path / "classInd.txt"
+    path.write_text("1\tArchery\n2   Tai Chi\n")
+    assert read_class_index(path) == ["Archery", "Tai Chi"]
+
+
+def test_a_folder_with_a_video_name_is_no_video(tmp_path):
+    (tmp_path / "Jump" / "x.avi").mkdir(parents=True)
+    with pytest.raises(ValueError, match="Jump: the class folder holds no video file"):
+        class_folders(tmp_path)
+    (tmp_path / "Jump" / "y.avi").touch()
+    assert class_folders(tmp_path) == {"Jump": [tmp_path / "Jump" / "y.avi"]}
 
 
 def test_limit():

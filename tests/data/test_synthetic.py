@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from videowino.data import SyntheticMotion, SyntheticSpec, VideoFolder
 from videowino.data.decode import open_video
-from videowino.data.synthetic import MOTIONS, UNIT, render_clip, render_set
+from videowino.data.synthetic import render_set
+from videowino.data.synthetic_clip import MOTIONS, UNIT, render_clip
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "synthetic.py"
 OPPOSITES = [  # of the motions in alphabetical order

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from videowino.evaluation.folding import fold
+from videowino.kernels import native
 from videowino.surgery import convert, prune
 from videowino.winograd import winograd_layers
 
@@ -17,6 +18,23 @@ OPTIONS = [
 ]
 
 
+@pytest.fixture
+def no_kernels(monkeypatch):
+    monkeypatch.setattr(native, "library", lambda: None)
+
+
+def test_the_kernels_need_no_folding():
+    if native.library() is None:
+        pytest.skip("the kernels were not built")
+    model = nn.Sequential(nn.Conv3d(3, 6, 3, padding=1), nn.Conv3d(6, 6, 5))
+    convert(model)
+    folded = fold(model)
+    assert list(winograd_layers(folded)) == ["0"]  # no kernel has five taps
+    x = torch.randn(2, 3, 6, 9, 10)
+    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("no_kernels")
 @pytest.mark.parametrize(("parameterization", "sparsity", "options"), OPTIONS)
 def test_same_output_same_columns(parameterization, sparsity, options):
     shared = nn.Conv3d(6, 6, (1, 3, 3), padding="same", padding_mode="replicate")

@@ -231,8 +231,8 @@ def test_one_thread_gives_what_two_give():
         ({"left": torch.randn(6, 2)}, "left and right belong together"),
         ({"spatial": torch.randn(3, 2, 3, 3, 1)}, r"spatial has shape \(3, 2, 3, 3, 1\)"),
         ({"gate": torch.ones(7)}, r"gate has shape \(7,\); F\(2x4x4, 3x3x3\) expects \(144,\)"),
-        ({"padding": (1, 2)}, r"padding=\(1, 2\) is not one, three or six numbers"),
-        ({"padding": "reflect"}, "padding='reflect' is not one, three or six numbers"),
+        ({"padding": (1, 2)}, r"padding=\(1, 2\) is not one, three or six whole numbers"),
+        ({"padding": "reflect"}, "padding='reflect' is not one, three or six whole numbers"),
         ({"x": torch.randn(1, 2, 2, 6, 6)}, "smaller than the kernel"),
     ],
 )

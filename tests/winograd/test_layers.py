@@ -172,12 +172,62 @@ def test_pruned_columns_get_no_gradient():
     assert (layer.gate.grad[~mask] == 0).all()
 
 
-def test_built_on_the_meta_device():
+@pytest.mark.parametrize(("kind", "rank"), KINDS)
+def test_built_on_the_meta_device(kind, rank):
+    original = swapped(dense(), kind, rank)
+    original.set_column_mask(torch.rand(144) < 0.5)
     with torch.device("meta"):
-        layer = WinogradConv3d(2, 2, 3, tile=2)
+        layer = swapped(dense(), kind, rank)
+    assert layer.gate.is_meta
     layer = layer.to_empty(device="cpu")
-    layer.load_state_dict(WinogradConv3d(2, 2, 3, tile=2).state_dict())
-    assert layer(torch.randn(1, 2, 4, 4, 4)).isfinite().all()
+    layer.load_state_dict(original.state_dict())
+    x = torch.randn(1, 3, 4, 6, 6)
+    assert torch.equal(layer(x), original(x))
+
+
+@pytest.mark.parametrize(("kind", "rank"), KINDS)
+def test_what_inference_mode_derives_serves_training(kind, rank):
+    tile = (1, 2, 3)  # of this test alone, so that nothing is cached
+    with torch.inference_mode():
+        pruned = WinogradConv3d.from_conv(dense(), parameterization="spatial", tile=(1, 2, 2))
+        pruned.set_column_mask(torch.arange(48) < 30)
+    layer = swapped(dense(), kind, rank, tile=tile)
+    with torch.inference_mode():
+        layer.set_column_mask(torch.arange(60) % 2 == 0)
+        layer.to("cpu")
+    layer(torch.randn(1, 3, 4, 6, 6)).square().sum().backward()
+    assert layer.gate.grad[::2].all()
+
+
+@pytest.mark.parametrize(("kind", "rank"), KINDS)
+def test_a_frozen_convolution_gives_a_frozen_layer(kind, rank):
+    layer = swapped(dense().requires_grad_(False), kind, rank)
+    assert not any(p.requires_grad for p in layer.parameters())
+
+
+@pytest.mark.parametrize(("kind", "rank"), KINDS)
+def test_a_refit_starts_from_weights_that_were_only_masked(kind, rank):
+    conv = dense().double()
+    layer, fresh = swapped(conv, kind, rank), swapped(conv, kind, rank)
+    layer.set_column_mask(torch.arange(144) < 60, compensate=False)
+    for one in (layer, fresh):
+        one.set_column_mask(torch.arange(144) >= 60)
+    torch.testing.assert_close(layer.winograd_weight(), fresh.winograd_weight())
+
+
+def test_what_pruned_columns_have_given_away():
+    mask = torch.arange(144) < 60
+    for kind, rank in KINDS:
+        layer = swapped(dense(), kind, rank)
+        layer.set_column_mask(mask, compensate=False)
+        assert not layer.given_away().any()
+        layer.set_column_mask(mask)
+        gone = kind in ("vanilla", "factored")
+        assert torch.equal(layer.given_away(), ~mask if gone else torch.zeros_like(mask))
+    layer = swapped(dense(), "low_rank", 4)
+    nn.init.normal_(layer.left)
+    layer.set_column_mask(mask)
+    assert torch.equal(layer.given_away(), ~mask)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +259,10 @@ def test_a_subclass_is_eligible_unless_it_computes_in_its_own_way():
     assert "Scaled computes in its own way" in ineligible_reason(Scaled(2, 2, 3))
     hooked = nn.Conv3d(2, 2, 3)
     hooked.register_forward_hook(lambda *args: None)
-    assert "forward hooks" in ineligible_reason(hooked)
+    assert "it has hooks" in ineligible_reason(hooked)
+    hooked = nn.Conv3d(2, 2, 3)
+    hooked.register_full_backward_hook(lambda *args: None)
+    assert "it has hooks" in ineligible_reason(hooked)
 
 
 @pytest.mark.parametrize(
@@ -219,12 +272,28 @@ def test_a_subclass_is_eligible_unless_it_computes_in_its_own_way():
         ({"rank": 0}, "rank=0 is out of range for low_rank .* choose 1 to 144"),
         ({"rank": 145}, "rank=145 is out of range"),
         ({"kind": "factored", "rank": 28}, "rank=28 is out of range for factored .* 1 to 27"),
+        ({"rank": True}, "rank=True is out of range"),
         ({"tile": (2, 4, 7)}, "tile=.*out of range"),
+        ({"tile": True}, "tile=True must be one whole number or three"),
+        ({"tile": 2.5}, "tile=2.5 must be one whole number or three"),
+        ({"tile": (2.0, 4, 4)}, r"tile=\(2.0, 4, 4\) must be one whole number or three"),
     ],
 )
 def test_arguments_out_of_range(options, match):
     with pytest.raises(ValueError, match=match):
         swapped(dense(), **options)
+
+
+@pytest.mark.parametrize("padding", [1.5, -1, (1, 1), (1, 1, True)])
+def test_padding_that_is_none(padding):
+    with pytest.raises(ValueError, match="padding=.* is not one, three or six whole numbers"):
+        WinogradConv3d(2, 2, 3, padding=padding)
+
+
+def test_frames_that_are_not_floating_point():
+    layer = swapped(dense())
+    with pytest.raises(TypeError, match=r"x is torch.uint8; convert it first, for example x.float"):
+        layer(torch.zeros(1, 3, 4, 6, 6, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(

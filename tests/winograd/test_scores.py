@@ -99,12 +99,23 @@ def test_pruned_columns_keep_the_score_they_had():
     assert not torch.equal(after[:100], before[:100])
 
 
-def test_reset():
+def test_scores_survive_a_cast():
     module = layer()
-    backward(module)
+    backward(module, 1e-4)
     module.accumulate_scores()
-    module.reset_scores()
-    torch.testing.assert_close(module.scores(), module.magnitude())
+    before = module.scores()
+    for cast in (module.half, module.bfloat16, module.double):
+        cast()
+        assert module.gate.dtype != torch.float32
+        assert torch.equal(module.scores(), before)
+
+
+def test_scores_of_a_frozen_layer_ask_for_its_gate():
+    conv = nn.Conv3d(3, 4, 3).requires_grad_(False)
+    module = WinogradConv3d.from_conv(conv)
+    module(torch.randn(1, 3, 4, 6, 6, requires_grad=True)).sum().backward()
+    with pytest.raises(RuntimeError, match="with gate.requires_grad on"):
+        module.accumulate_scores("taylor")
 
 
 def test_misuse():

@@ -25,7 +25,7 @@ def test_points_per_axis():
 
 @pytest.mark.parametrize("tile", [0, 7, (2, 4), (2, 4, 9), (2, 4, 4, 4)])
 def test_tile_out_of_range(tile):
-    with pytest.raises(ValueError, match=r"tile=.* (out of range|must be one number or three)"):
+    with pytest.raises(ValueError, match=r"tile=.* (out of range|one whole number or three)"):
         fit_tile(tile, (3, 3, 3))
 
 

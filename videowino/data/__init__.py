@@ -4,7 +4,8 @@ from videowino.compat import torchvision  # before Lightning, whose torchmetrics
 from videowino.data.datamodule import VideoDataModule
 from videowino.data.hmdb51 import HMDB51
 from videowino.data.splits import Video
-from videowino.data.synthetic import SyntheticMotion, SyntheticSpec
+from videowino.data.synthetic import SyntheticMotion
+from videowino.data.synthetic_clip import SyntheticSpec
 from videowino.data.ucf101 import UCF101
 from videowino.data.video_folder import VideoFolder
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from videowino.cli import require
+from videowino.data.checks import check_transforms
 from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
 from videowino.data.decode import DECODERS
 from videowino.data.sampling import ClipSampler
@@ -105,7 +106,15 @@ class VideoDataModule(pl.LightningDataModule):
         self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
         require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
-        require(stretch >= 1, f"data.stretch={stretch}: at least 1, which keeps the shape")
+        check_transforms(
+            size=size,
+            resize=resize,
+            scale=scale,
+            stretch=stretch,
+            color_jitter=color_jitter,
+            random_erasing=random_erasing,
+            std=std,
+        )
         require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         require(clips >= 1, f"data.clips={clips}: at least 1")
         require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
@@ -153,10 +162,21 @@ class VideoDataModule(pl.LightningDataModule):
 
     @property
     def class_names(self) -> list[str]:
-        """Class names in label order."""
+        """Class names in label order.
+
+        Raises:
+            FileNotFoundError: no such root or class list.
+            ValueError: it cannot be read, or there is only one class.
+        """
         if self._class_names is None:
             self._check_root()
-            self._class_names = self.read_class_names()
+            names = self.read_class_names()
+            require(
+                len(names) > 1,
+                f"data.root={str(self.root)!r}: {names[0] if names else 'nothing'} is its only "
+                "class; a classifier needs two or more",
+            )
+            self._class_names = names
         return self._class_names
 
     @property
@@ -277,4 +297,10 @@ class VideoDataModule(pl.LightningDataModule):
         val = test
         if self.val_fraction:
             train, val = carve(train, self.val_fraction, self.seed)
+            require(
+                bool(val),
+                f"data.val_fraction={self.val_fraction}: no group of clips can be split off "
+                "without taking more than that or all clips of a class "
+                f"({len({v.group for v in train})} groups, {len(train)} clips)",
+            )
         return {"train": train, "val": val, "test": test}

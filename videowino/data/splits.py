@@ -27,8 +27,17 @@ class Video:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a list without line ends, surrounding blanks and empty lines."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    """Lines of a list without line ends, surrounding blanks and empty lines.
+
+    Raises:
+        ValueError: the list is not UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 text (byte {error.start + 1}); save the list as UTF-8"
+        ) from None
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -40,10 +49,10 @@ def read_class_index(path: Path) -> list[str]:
     """
     names: dict[int, str] = {}
     for line in read_lines(path):
-        number, _, name = line.partition(" ")
-        if not number.isdigit() or not name.strip() or int(number) in names:
+        match = re.fullmatch(r"(\d+)\s+(.+)", line)
+        if not match or int(match[1]) in names:
             raise ValueError(f"{path}: cannot read the line {line!r}; expected e.g. '1 Archery'")
-        names[int(number)] = name.strip()
+        names[int(match[1])] = match[2]
     if not names or sorted(names) != list(range(1, len(names) + 1)):
         raise ValueError(f"{path}: classes must be numbered 1..n without gaps")
     return [names[number] for number in sorted(names)]
@@ -100,7 +109,11 @@ def class_folders(videos: Path, names: Collection[str] | None = None) -> dict[st
         other = folder.name == "splits" or folder.name.startswith(".")
         if other if names is None else folder.name not in names:
             continue
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        files = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+        )
         if not files:
             raise ValueError(f"{folder}: the class folder holds no video file; fill or remove it")
         found[folder.name] = files
@@ -127,8 +140,7 @@ def keep_present(videos: Sequence[Video], root: str, missing: str = "warn") -> l
         (present if video.path.is_file() else absent).append(video)
     if not absent:
         return present
-    names = ", ".join(video.path.name for video in absent[:_NAMED])
-    names += f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+    names = name_some(absent)
     if not present:
         folder = absent[0].path.parent.parent
         raise ValueError(
@@ -142,14 +154,18 @@ def keep_present(videos: Sequence[Video], root: str, missing: str = "warn") -> l
     return present
 
 
+def name_some(videos: Sequence[Video]) -> str:
+    """The first few file names, and how many more there are."""
+    names = ", ".join(video.path.name for video in videos[:_NAMED])
+    return names + (f" and {len(videos) - _NAMED} more" if len(videos) > _NAMED else "")
+
+
 def carve(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Video], list[Video]]:
     """Split whole groups off, about `fraction` of each class: (the rest, the part split off).
 
     Groups are taken in an order drawn from `seed` whenever that brings the classes' counts closer
-    to their share; every class keeps at least one clip in the rest.
-
-    Raises:
-        ValueError: no group can be taken.
+    to their share; every class keeps at least one clip in the rest. Nothing is taken where no
+    group allows it.
     """
     groups: dict[str, Counter[int]] = defaultdict(Counter)
     for video in videos:
@@ -167,13 +183,16 @@ def carve(videos: Sequence[Video], fraction: float, seed: int) -> tuple[list[Vid
             for label, n in counts.items():
                 due[label] -= n
                 left[label] -= n
-    if not taken:
-        raise ValueError(
-            f"data.val_fraction={fraction}: no group of clips can be split off without taking "
-            f"more than that or all clips of a class ({len(groups)} groups, {len(videos)} clips)"
-        )
     rest = [video for video in videos if video.group not in taken]
     return rest, [video for video in videos if video.group in taken]
+
+
+def smallest_group(videos: Sequence[Video]) -> str | None:
+    """The group of the fewest clips without which every class still has one; None if none is."""
+    groups = Counter(video.group for video in videos)
+    classes = {video.label for video in videos}
+    fit = [g for g in groups if {v.label for v in videos if v.group != g} == classes]
+    return min(fit, key=lambda group: (groups[group], group), default=None)
 
 
 def limit(videos: Iterable[Video], per_class: int | None) -> list[Video]:

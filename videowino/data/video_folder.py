@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from videowino.data.splits import (
     class_folders,
     group_of,
     listed_videos,
+    name_some,
     read_class_index,
+    smallest_group,
 )
 
 TEST_SHARE = 0.2
@@ -24,8 +27,8 @@ class VideoFolder(VideoDataModule):
     """`root/videos/<Class>/v_<Class>_gNN_cMM.ext`, with or without split lists.
 
     Lists are `root/splits/{classInd,trainlist0K,testlist0K}.txt` as UCF101's. Without them 80 % of
-    the clips train and 20 % test, whole groups (the gNN of the names) on one side; the choice
-    depends on the names and `seed` alone, and `split` must be 1.
+    the clips train and 20 % test, whole groups (the gNN of the names) on one side, at least one
+    group each; the choice depends on the names and `seed` alone, and `split` must be 1.
 
     See `VideoDataModule` for the arguments and `datasets/folder.md` for the layout.
     """
@@ -66,6 +69,14 @@ class VideoFolder(VideoDataModule):
             listed_videos(self._list(part), self._videos_folder, self.class_names)
             for part in ("train", "test")
         )
+        trained = {video.path for video in train}
+        both = [video for video in test if video.path in trained]
+        if both:
+            warnings.warn(
+                f"data.split={self.split}: {len(both)} of {len(test)} clips of the test list are "
+                f"in the training list too, which makes the test easier: {name_some(both)}",
+                stacklevel=2,
+            )
         return train, test
 
     def _list(self, part: str) -> Path:
@@ -88,9 +99,22 @@ class VideoFolder(VideoDataModule):
             for path in paths
         ]
         train, test = carve(videos, TEST_SHARE, self.seed)
+        if not test:
+            train, test = self._hold_out_one(videos)
         groups = len({video.group for video in test})
         rank_zero_info(
             f"{self.root} has no split lists: {len(train)} clips train, {len(test)} clips "
             f"({groups} whole groups) test"
         )
         return train, test
+
+    def _hold_out_one(self, videos: list[Video]) -> tuple[list[Video], list[Video]]:
+        """Test on the smallest group, where each is more than the usual share."""
+        group = smallest_group(videos)
+        if group is None:
+            raise ValueError(
+                f"data.root={str(self.root)!r}: there are no split lists, and no group of clips "
+                f"(gNN in the names; {len({v.group for v in videos})} in all) can be held out for "
+                "testing without all clips of a class; write split lists, see datasets/folder.md"
+            )
+        return [v for v in videos if v.group != group], [v for v in videos if v.group == group]

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from videowino.kernels import cpu, native
+from videowino.surgery import replace_modules
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_layers
 from videowino.winograd.functional import normalize_padding
 
@@ -31,11 +32,7 @@ def fold(model: nn.Module) -> nn.Module:
     folded = deepcopy(model)
     folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     layers = [layer for layer in winograd_layers(folded).values() if not _kept_by_kernels(layer)]
-    swaps: dict[nn.Module, nn.Module] = {layer: FoldedConv3d(layer) for layer in layers}
-    for parent in list(folded.modules()):
-        for name, child in list(parent._modules.items()):
-            if child in swaps:
-                parent._modules[name] = swaps[child]
+    replace_modules(folded, {layer: FoldedConv3d(layer) for layer in layers})
     return folded.eval().requires_grad_(False)
 
 

@@ -2,8 +2,9 @@
 
 from videowino.winograd.columns import column_sparsity, select_columns, winograd_layers
 from videowino.winograd.cook_toom import cook_toom
+from videowino.winograd.eligibility import ineligible_reason
 from videowino.winograd.functional import winograd_conv3d
-from videowino.winograd.layers import WinogradConv3d, ineligible_reason
+from videowino.winograd.layers import WinogradConv3d
 from videowino.winograd.tile import Tile, fit_tile
 
 __all__ = [

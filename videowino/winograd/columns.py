@@ -1,5 +1,6 @@
 """Which columns to keep, over the layers of a network."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -39,7 +40,8 @@ def select_columns(
         budget: "uniform" prunes the same fraction of each layer; "global" ranks the columns of
             all layers together.
         keep_at_least: With "global", the fraction of its columns that every layer keeps, so
-            that no layer is cut through. At least one column always stays.
+            that no layer is cut through; a sparsity that leaves less is not reached, with a
+            warning. At least one column always stays.
 
     Returns:
         (P,) bool per layer, True where kept. The pruned count is the sparsity times the columns,
@@ -75,7 +77,15 @@ def _select_global(
     if not masks:
         return {}
     total = sum(len(mask) for mask in masks.values())
-    missing = total - round(sparsity * total) - sum(int(mask.sum()) for mask in masks.values())
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    missing = total - round(sparsity * total) - kept
+    if missing < 0:
+        warnings.warn(
+            f"sparsity={sparsity:.3f} is not reached with budget='global', which keeps "
+            f"{keep_at_least:.0%} of each layer's columns: {1 - kept / total:.3f} is; "
+            "budget='uniform' goes further",
+            stacklevel=4,
+        )
     if missing > 0:
         contest = [
             score.cpu().masked_fill(masks[name].cpu(), -torch.inf) for name, score in scores.items()

@@ -30,6 +30,7 @@ _RIDGE = 1e-6
 
 
 @cache
+@torch.inference_mode(False)  # cached: must also serve training later
 def output_gram(tile: Tile) -> Tensor:
     """H of the module's header, (P, P) float64, for one input channel of unit variance."""
     gram = torch.ones(1, 1, dtype=torch.float64)

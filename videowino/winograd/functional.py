@@ -13,7 +13,7 @@ from torch import Tensor
 
 from videowino.winograd import reference
 from videowino.winograd.reference import Weights
-from videowino.winograd.tile import Tile, Triple
+from videowino.winograd.tile import Tile, Triple, is_whole
 
 _PARTS = ("x", "spatial", "winograd", "left", "right", "gate", "bias")
 
@@ -58,7 +58,10 @@ def winograd_conv3d(
 
     Raises:
         ValueError: A shape does not fit, no part is given, or the clip is smaller than the kernel.
+        TypeError: x holds no floating-point numbers.
     """
+    if not x.is_floating_point():
+        raise TypeError(f"x is {x.dtype}; convert it first, for example x.float() / 255 for frames")
     if x.dim() != 5:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected N C D H W")
     kept = tile.positions if columns is None else len(columns)
@@ -87,10 +90,11 @@ def normalize_padding(padding: int | str | Sequence[int], taps: Triple) -> tuple
         return (0,) * 6
     if padding == "same":
         return tuple(side for r in taps for side in ((r - 1) // 2, r // 2))
-    values = (padding,) * 3 if isinstance(padding, int) else padding
-    if isinstance(values, str) or len(values) not in (3, 6) or min(values) < 0:
+    values: tuple = tuple(padding) if isinstance(padding, Sequence) else (padding,) * 3
+    if len(values) not in (3, 6) or not all(is_whole(value) and value >= 0 for value in values):
         raise ValueError(
-            f"padding={padding!r} is not one, three or six numbers from 0 up, 'same' or 'valid'"
+            f"padding={padding!r} is not one, three or six whole numbers from 0 up, 'same' or "
+            "'valid'"
         )
     return tuple(values) if len(values) == 6 else tuple(v for value in values for v in [value] * 2)
 

@@ -4,15 +4,14 @@ Shapes: x: N C_in D H W; U: (C_out, C_in, P); left: (C_out * C_in, s); right: (s
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 
-from videowino.winograd.compensation import refit
+from videowino.winograd.eligibility import ineligible_reason
 from videowino.winograd.functional import normalize_padding, winograd_conv3d
+from videowino.winograd.masks import ColumnMask
 from videowino.winograd.parameterization import (
     check_parameterization,
     column_scale,
@@ -20,16 +19,15 @@ from videowino.winograd.parameterization import (
     low_rank_start,
 )
 from videowino.winograd.reference import Weights
-from videowino.winograd.scores import ColumnScores
-from videowino.winograd.tile import TAPS, fit_tile
-from videowino.winograd.transforms import filter_matrix
+from videowino.winograd.tile import fit_tile
 
 
-class WinogradConv3d(ColumnScores):
+class WinogradConv3d(ColumnMask):
     """A 3D convolution computed by the Winograd algorithm, with prunable columns.
 
     Every parameterization starts exactly as the given filter (`factored` below full rank: as
-    its best low-rank fit, see `fit_error`).
+    its best low-rank fit, see `fit_error`). Mask and scores are those of `ColumnMask` and
+    `ColumnScores`.
 
     Args:
         in_channels: C_in.
@@ -49,9 +47,9 @@ class WinogradConv3d(ColumnScores):
 
     Attributes:
         gate: (P,) parameter, ones. Its gradient is each column's first-order importance.
-        column_mask: (P,) bool buffer; False columns are pruned and cost nothing.
-        compensated: bool buffer; whether the kept columns make up for the pruned ones.
-        fit_error: |U - left right| / |U| at the start of `factored`, else 0.
+        fit_error: |U - left right| / |U| at the start of `factored`, else 0. Not known, and 0,
+            where the layer was made on the meta device.
+        channels_last: Whether the filter it was made from lay channels last in memory.
         pads: Zeros around the clip, (d0, d1, h0, h1, w0, w1).
 
     Raises:
@@ -59,13 +57,7 @@ class WinogradConv3d(ColumnScores):
     """
 
     stride, dilation, groups = (1, 1, 1), (1, 1, 1), 1
-    weight: Tensor | None
-    left: nn.Parameter | None
     bias: nn.Parameter | None
-    compensated: Tensor
-    column_scale: Tensor | None
-    kept_columns: Tensor | None
-    filter_transform: Tensor | None
 
     def __init__(
         self,
@@ -131,6 +123,7 @@ class WinogradConv3d(ColumnScores):
         self.kernel_size = tuple(conv.kernel_size)
         self.padding = conv.padding
         self.padding_mode = conv.padding_mode
+        self.channels_last = _is_channels_last(conv.weight)
         self.tile = fit_tile(tile, self.kernel_size, points)
         check_parameterization(parameterization, rank, self.tile)
         self.parameterization = parameterization
@@ -143,18 +136,16 @@ class WinogradConv3d(ColumnScores):
         )
         self._create_weight(conv.weight)
         self.register_parameter("bias", conv.bias)  # type: ignore[arg-type]
-        self.gate = nn.Parameter(conv.weight.new_ones(self.columns))
-        self.register_buffer(
-            "column_mask", torch.ones(self.columns, dtype=torch.bool, device=conv.weight.device)
+        self.gate = nn.Parameter(
+            conv.weight.new_ones(self.columns), requires_grad=conv.weight.requires_grad
         )
-        self.register_buffer("compensated", torch.zeros_like(self.column_mask[0]))
+        self._create_mask(conv.weight.device)
         self._create_scores(conv.weight.device)
-        self._derive_from_mask()
+        self._derive()
 
     def _create_weight(self, weight: Tensor) -> None:
         for name in ("left", "right"):
             self.register_parameter(name, None)
-        self.register_buffer("column_scale", None, persistent=False)
         trains = weight.requires_grad
         spatial = weight.detach()
         if self.parameterization == "spatial":
@@ -164,7 +155,6 @@ class WinogradConv3d(ColumnScores):
             parts = Weights((self.out_channels, self.in_channels), spatial=spatial)
             u = parts.ungated(self.tile).T.reshape(self.out_channels, self.in_channels, -1)
             self.weight = nn.Parameter(u / scale, requires_grad=trains)
-            self.column_scale = scale
         else:
             assert self.rank is not None
             if self.parameterization == "low_rank":
@@ -178,80 +168,6 @@ class WinogradConv3d(ColumnScores):
                 self.fit_error = factors.error
             self.left = nn.Parameter(factors.left, requires_grad=trains)
             self.right = nn.Parameter(factors.right, requires_grad=trains)
-
-    @property
-    def columns(self) -> int:
-        """P, pruned columns included."""
-        return self.tile.positions
-
-    @property
-    def columns_kept(self) -> int:
-        """P', the columns that are computed."""
-        return self.columns if self.kept_columns is None else len(self.kept_columns)
-
-    @property
-    def column_sparsity(self) -> float:
-        """The fraction of columns pruned."""
-        return 1 - self.columns_kept / self.columns
-
-    @torch.no_grad()
-    def set_column_mask(self, mask: Tensor, compensate: bool = True) -> None:
-        """Prune the columns where mask is False; the earlier mask is replaced.
-
-        Args:
-            mask: (P,) bool.
-            compensate: Refit the kept columns so that the output changes least (see
-                `videowino.winograd.compensation`). Else they stay as they are, and columns that
-                come back have the weight they left with.
-
-        Raises:
-            ValueError: Wrong shape or type, or no column kept.
-        """
-        if mask.dtype != torch.bool or tuple(mask.shape) != (self.columns,):
-            raise ValueError(
-                f"mask is {mask.dtype} {tuple(mask.shape)}; {self.tile} expects bool "
-                f"({self.columns},)"
-            )
-        if not mask.any():
-            raise ValueError("mask prunes every column; keep at least one")
-        if compensate:
-            self._refit(self.kept_columns, _indices(mask))
-        self.column_mask.copy_(mask)
-        self.compensated.fill_(compensate)
-        self._derive_from_mask()
-
-    def _refit(self, before: Tensor | None, after: Tensor | None) -> None:
-        """Map what is trained over columns; the filter transform follows from the mask."""
-        trained = self.weight if self.parameterization == "vanilla" else self.right
-        if trained is None:
-            return
-        old = slice(None) if before is None else before
-        new = slice(None) if after is None else after
-        scale = torch.ones(self.columns) if self.column_scale is None else self.column_scale
-        scale = scale.to(trained.device, torch.float64)
-        weight = (trained.double() * scale)[..., old]
-        fitted = torch.zeros_like(trained, dtype=torch.float64)
-        fitted[..., new] = weight @ refit(self.tile, before, after).to(weight.device)
-        trained.copy_(fitted / scale)
-
-    def _derive_from_mask(self) -> None:
-        """Set what follows from the mask and is not stored: indices and filter transform."""
-        # No buffers: they come and go, and weight averaging pairs buffers by their order.
-        self.kept_columns = None if self.column_mask.is_meta else _indices(self.column_mask)
-        self.filter_transform = None
-        if self.kept_columns is not None and bool(self.compensated):
-            k = filter_matrix(self.tile, torch.float64, torch.device("cpu"))
-            fitted = refit(self.tile, None, self.kept_columns).T @ k
-            self.filter_transform = fitted.to(self.gate)
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._derive_from_mask()
-
-    def _apply(self, *args: Any, **kwargs: Any) -> "WinogradConv3d":
-        super()._apply(*args, **kwargs)
-        self._derive_from_mask()
-        return self
 
     def _parts(self) -> dict[str, Tensor | None]:
         """The operands of `winograd_conv3d` that make up U."""
@@ -309,31 +225,5 @@ class WinogradConv3d(ColumnScores):
         )
 
 
-def ineligible_reason(conv: nn.Conv3d) -> str | None:
-    """Why a Conv3d cannot be swapped, in a few words; None where it can."""
-    kind = type(conv)
-    if (kind.forward, kind._conv_forward) != (nn.Conv3d.forward, nn.Conv3d._conv_forward):
-        return f"a {kind.__name__} computes in its own way"
-    if is_parametrized(conv):
-        return "its weight is parametrized; remove the parametrization first"
-    if conv._forward_hooks or conv._forward_pre_hooks:
-        return "it has forward hooks, which a swap would lose"
-    if tuple(conv.stride) != (1, 1, 1):
-        return f"stride {_times(conv.stride)}"
-    if tuple(conv.dilation) != (1, 1, 1):
-        return f"dilation {_times(conv.dilation)}"
-    if conv.groups != 1:
-        return f"{conv.groups} groups"
-    if max(conv.kernel_size) == 1:
-        return "kernel 1x1x1, nothing to save"
-    if any(taps not in TAPS for taps in conv.kernel_size):
-        return f"kernel {_times(conv.kernel_size)}, taps other than {', '.join(map(str, TAPS))}"
-    return None
-
-
-def _indices(mask: Tensor) -> Tensor | None:
-    return None if bool(mask.all()) else mask.nonzero().flatten()
-
-
-def _times(values: Sequence[int]) -> str:
-    return "x".join(map(str, values))
+def _is_channels_last(weight: Tensor) -> bool:
+    return not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last_3d)

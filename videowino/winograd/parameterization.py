@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from videowino.winograd.tile import Tile
+from videowino.winograd.tile import Tile, is_whole
 from videowino.winograd.transforms import filter_matrix
 
 Parameterization = Literal["spatial", "vanilla", "low_rank", "factored"]
@@ -40,7 +40,7 @@ def check_parameterization(parameterization: str, rank: int | None, tile: Tile) 
     if parameterization in ("spatial", "vanilla"):
         return
     largest = max_rank(parameterization, tile)
-    if not isinstance(rank, int) or not 1 <= rank <= largest:
+    if not is_whole(rank) or not 1 <= rank <= largest:
         raise ValueError(
             f"rank={rank!r} is out of range for {parameterization} with {tile}; "
             f"choose 1 to {largest}"
@@ -73,6 +73,8 @@ def low_rank_start(spatial: Tensor, tile: Tile, rank: int) -> Factors:
     """
     d, h, w = tile.taps
     taps = d * h * w
+    if spatial.is_meta:
+        return _without_values(spatial, tile, rank)
     k = filter_matrix(tile, torch.float64, torch.device("cpu"))
     _, vectors = _right_singular_vectors(spatial.flatten(2).flatten(0, 1))
     right = (k @ vectors).T[:rank]
@@ -89,6 +91,8 @@ def factored_start(spatial: Tensor, tile: Tile, rank: int) -> Factors:
 
     At full rank left is the filter itself and right is K^T.
     """
+    if spatial.is_meta:
+        return _without_values(spatial, tile, rank)
     d, h, w = tile.taps
     k = filter_matrix(tile, torch.float64, torch.device("cpu"))
     g = spatial.detach().flatten(2).flatten(0, 1)
@@ -100,6 +104,12 @@ def factored_start(spatial: Tensor, tile: Tile, rank: int) -> Factors:
     total = energies.sum()
     error = (energies[rank:].sum() / total).sqrt().item() if total > 0 else 0.0
     return Factors((u @ right.T).to(spatial), right.contiguous().to(spatial), error)
+
+
+def _without_values(spatial: Tensor, tile: Tile, rank: int) -> Factors:
+    """Factors on the meta device, where there is nothing to start from yet."""
+    rows = spatial.shape[0] * spatial.shape[1]
+    return Factors(spatial.new_empty(rows, rank), spatial.new_empty(rank, tile.positions), 0.0)
 
 
 def _right_singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,10 @@
 """Interpolation points for Cook-Toom: the defaults, and how to write one's own.
 
 The points decide how much rounding error a Winograd convolution adds. The defaults minimise the
-first-order error estimate of `benchmarks/points.py` (``python -m benchmarks.points``) over
-multiples of 1/8, so that A^T and B^T are exact in float32; up to 7 points over all of them, from
-8 on over symmetric sets. For F(4, 3) they give a third of the error of the customary 0, +-1, +-2.
+first-order error estimate of `benchmarks/points.py`, which repeats the search (``python -m
+benchmarks.points``): over sets of pairs +-p with multiples of 1/8 up to 3, odd counts with 0, even
+ones also with 0 and an unpaired point. Eighths keep A^T and B^T exact in float32. For F(4, 3) the
+defaults give a third of the error of the customary 0, +-1, +-2.
 """
 
 from fractions import Fraction
@@ -18,7 +19,7 @@ _DEFAULTS: dict[int, str] = {
     7: "0,1/2,-1/2,1,-1,2,-2",
     8: "1/4,-1/4,5/8,-5/8,9/8,-9/8,9/4,-9/4",
     9: "0,3/8,-3/8,3/4,-3/4,5/4,-5/4,19/8,-19/8",
-    10: "0,5/8,-5/8,7/8,-7/8,11/8,-11/8,11/4,-11/4,1/4",
+    10: "1/4,-1/4,5/8,-5/8,7/8,-7/8,11/8,-11/8,21/8,-21/8",
     11: "0,3/8,-3/8,5/8,-5/8,1,-1,3/2,-3/2,23/8,-23/8",
 }
 

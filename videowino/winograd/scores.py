@@ -12,7 +12,7 @@
   gate, and says nothing before the first step of `low_rank`, when the update is zero.
 """
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,17 @@ class ColumnScores(nn.Module):
         self.register_buffer("score_steps", torch.zeros((), dtype=torch.int64, device=device))
         self.register_buffer("score_decay", torch.ones((), device=device))
 
+    def _apply(self, *args: Any, **kwargs: Any) -> "ColumnScores":
+        held = {name: getattr(self, name) for name in ("column_score", "score_decay")}
+        super()._apply(*args, **kwargs)
+        for name, before in held.items():
+            after = getattr(self, name)
+            if after.dtype != torch.float32:
+                # Squared gradients are nothing in sixteen bits: they follow the layer to its
+                # device, never to its type.
+                setattr(self, name, before.to(after.device))
+        return self
+
     @torch.no_grad()
     def accumulate_scores(self, kind: str = "taylor", momentum: float = 0.9) -> None:
         """Add the current gradients' evidence; call between backward and the optimizer's step.
@@ -82,12 +93,6 @@ class ColumnScores(nn.Module):
         self.column_score.copy_(torch.where(self.column_mask, updated, self.column_score))
         self.score_decay.mul_(momentum)
         self.score_steps.add_(1)
-
-    def reset_scores(self) -> None:
-        """Forget what was accumulated."""
-        self.column_score.zero_()
-        self.score_steps.zero_()
-        self.score_decay.fill_(1)
 
     def scores(self, kind: str = "held") -> Tensor:
         """(P,) importance of each column, in the terms of the module's header.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import TypeGuard
 
 from videowino.winograd.cook_toom import Transforms1d, cook_toom
 from videowino.winograd.points import parse_points
@@ -85,10 +86,15 @@ def fit_tile(tile: int | Sequence[int], taps: Sequence[int], points: str | None 
     Raises:
         ValueError: The tile is not one to six outputs on three axes, or taps are not supported.
     """
-    m = (tile,) * 3 if isinstance(tile, int) else tuple(tile)
-    if len(m) != 3:
-        raise ValueError(f"tile={tile!r} must be one number or three (depth, height, width)")
+    m = tuple(tile) if isinstance(tile, Sequence) else (tile,) * 3
+    if len(m) != 3 or not all(map(is_whole, m)):
+        raise ValueError(f"tile={tile!r} must be one whole number or three (depth, height, width)")
     if any(value not in range(1, MAX_OUTPUTS + 1) for value in m):
         raise ValueError(f"tile={tile!r} is out of range; each axis takes 1 to {MAX_OUTPUTS}")
     d, h, w = (1 if r == 1 else size for size, r in zip(m, taps, strict=True))
     return Tile((d, h, w), (taps[0], taps[1], taps[2]), points or "")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is an int; True and False, which are ints to Python, are none here."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -17,7 +17,9 @@ from videowino.winograd.tile import Tile, Triple
 _AXES = (-4, -3, -2)  # depth, height, width
 
 
+# Results that are cached must also serve training where inference mode made them.
 @cache
+@torch.inference_mode(False)
 def axis_matrices(
     tile: Tile, dtype: torch.dtype, device: torch.device
 ) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
@@ -27,13 +29,11 @@ def axis_matrices(
         rows = [[float(value) for value in row] for row in matrix]
         return torch.tensor(rows, dtype=torch.float64, device="cpu").to(device, dtype)
 
-    with torch.inference_mode(False):  # cached: must also serve training later
-        return tuple(
-            (tensor(t.output), tensor(t.filter), tensor(t.input)) for t in tile.transforms()
-        )
+    return tuple((tensor(t.output), tensor(t.filter), tensor(t.input)) for t in tile.transforms())
 
 
 @cache
+@torch.inference_mode(False)
 def filter_matrix(tile: Tile, dtype: torch.dtype, device: torch.device) -> Tensor:
     """K = G_d (x) G_h (x) G_w, shape (P, taps): the Winograd weight is U = g K^T."""
     d, h, w = (g for _, g, _ in axis_matrices(tile, torch.float64, torch.device("cpu")))
@@ -41,6 +41,7 @@ def filter_matrix(tile: Tile, dtype: torch.dtype, device: torch.device) -> Tenso
 
 
 @cache
+@torch.inference_mode(False)
 def column_gain(tile: Tile) -> Tensor:
     """How strongly each column reaches the output, (P,) in float64.
 

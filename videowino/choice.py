@@ -1,0 +1,90 @@
+"""Which convolutions of a model a conversion takes, and why it leaves the others."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from videowino.multiplications import Convolution
+from videowino.winograd.eligibility import ineligible_reason
+from videowino.winograd.layers import WinogradConv3d
+from videowino.winograd.tile import Tile, fit_tile
+
+Patterns = str | Sequence[str] | None
+ALREADY = "a Winograd layer already, left as it is"
+
+
+def choose(
+    model: nn.Module,
+    found: Mapping[str, Convolution],
+    include: Patterns,
+    exclude: Patterns,
+    keeps_ties: bool,
+) -> tuple[dict[str, nn.Conv3d], dict[str, str]]:
+    """The convolutions to swap, and for the others why not.
+
+    Args:
+        model: What they are in.
+        found: All its convolutions.
+        include: Shell patterns of names to swap; all when None.
+        exclude: Shell patterns of names to leave.
+        keeps_ties: Whether a weight that is another module's too stays so in a swap.
+
+    Raises:
+        ValueError: A pattern matches nothing.
+    """
+    _check_patterns(list(found), include, exclude)
+    uses = Counter(id(p) for module in model.modules() for p in module._parameters.values())
+    chosen: dict[str, nn.Conv3d] = {}
+    notes: dict[str, str] = {}
+    for name, layer in found.items():
+        asked = "not included" if include is not None and not _matches(name, include) else None
+        if asked is None and exclude is not None and _matches(name, exclude):
+            asked = "excluded"
+        if isinstance(layer, WinogradConv3d):
+            if asked is None:
+                notes[name] = ALREADY
+            continue
+        reason = asked or ineligible_reason(layer)
+        if reason is None and not keeps_ties and uses[id(layer.weight)] > 1:
+            reason = "its weight is another layer's too, which only spatial keeps so"
+        if reason:
+            notes[name] = reason
+        else:
+            chosen[name] = layer
+    return chosen, notes
+
+
+def fit_layer(name: str, conv: nn.Conv3d, tile: int | Sequence[int], points: str | None) -> Tile:
+    """The tile of one layer.
+
+    Raises:
+        ValueError: The points are for another kernel.
+    """
+    try:
+        return fit_tile(tile, conv.kernel_size, points)
+    except ValueError as error:
+        raise ValueError(
+            f"layer {name!r}: {error}; points are for one kernel, convert the layers of each "
+            "apart, with include="
+        ) from None
+
+
+def _check_patterns(names: list[str], *patterns: Patterns) -> None:
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    there = f"there are {shown}" if names else "the model has none"
+    for given in patterns:
+        for pattern in _as_list(given):
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise ValueError(f"pattern {pattern!r} matches no 3D convolution; {there}")
+
+
+def _matches(name: str, patterns: Patterns) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _as_list(patterns))
+
+
+def _as_list(patterns: Patterns) -> list[str]:
+    if patterns is None:
+        return []
+    return [patterns] if isinstance(patterns, str) else list(patterns)
