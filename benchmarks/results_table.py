@@ -98,7 +98,7 @@ def caption(figures: Mapping[int, dict[str, Any]]) -> str:
         "Speedup: dense over pruned, median over splits of medians at batch "
         f"{first['rows'][0]['speed'][0]['batch_size']}, {machine['processor']}, "
         f"{machine['instruction_set']}, {machine['threads']} threads, torch "
-        f"{machine['versions']['torch']}, Winograd layers in the plain-PyTorch reference."
+        f"{machine['versions']['torch']}, Winograd layers by: {machine['winograd']}."
     )
 
 

@@ -95,7 +95,15 @@ def comparison():
         rows=rows,
         data=TestData("VideoFolder", "clips", 4, 260, 3, 26, (3, 16, 32, 44)),
         environment=Environment(
-            "AMD EPYC", "avx512", 2, "cpu", {"torch": "2.13.0"}, "3.11.4", "Linux x86_64", "now"
+            processor="AMD EPYC",
+            instruction_set="avx512",
+            winograd="kernels, avx512",
+            threads=2,
+            device="cpu",
+            versions={"torch": "2.13.0"},
+            python="3.11.4",
+            system="Linux x86_64",
+            measured_at="now",
         ),
         layers=[LayerSpeed("layer1.0", 1, {row.name: 1.25 for row in rows})],
         notes=["A note."],

@@ -3,6 +3,7 @@
 import torch
 
 from videowino.evaluation.environment import describe
+from videowino.kernels import native
 
 
 def test_describes_this_process():
@@ -14,3 +15,9 @@ def test_describes_this_process():
     assert environment.processor
     assert f"{environment.instruction_set}, 1 thread, torch" in str(environment)
     assert ", 3 threads, " in str(describe(threads=3))
+
+
+def test_says_what_runs_the_winograd_layers(monkeypatch):
+    for found, said in (("avx2", "kernels, avx2"), (None, "reference")):
+        monkeypatch.setattr(native, "instruction_set", lambda found=found: found)
+        assert describe().winograd == said

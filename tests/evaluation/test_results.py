@@ -37,6 +37,7 @@ def figures_of(split):
         "environment": {
             "processor": "AMD EPYC",
             "instruction_set": "avx512",
+            "winograd": "kernels, avx512",
             "threads": 2,
             "versions": {"torch": "2.13.0"},
         },

@@ -32,8 +32,8 @@ _FORM_SHARE = 0.05  # of the time to spend timing: what is spent on each network
 UNSTEADY = 0.25  # inter-quartile range over median from which a time is not to be relied on
 REFERENCE_NOTE = (
     "Winograd layers ran the plain-PyTorch reference (weights made beforehand), which is not built "
-    "for speed: a speedup below 1 is what this machine measured. Multiplications show what is "
-    "there to gain."
+    "for speed: here there is no kernel for them. A speedup below 1 is what this machine measured; "
+    "multiplications show what is there to gain."
 )
 
 
@@ -90,6 +90,7 @@ def compare(
     rows = [_row(n, networks[0].name, accuracies, latencies, forms, clip[None]) for n in networks]
     videos = data.videos("test")
     swapped = any(winograd_layers(network.model) for network in networks)
+    environment = describe(device, threads)
     return Comparison(
         rows=rows,
         data=TestData(
@@ -101,12 +102,12 @@ def compare(
             num_classes=data.num_classes,
             clip_shape=tuple(clip.shape),
         ),
-        environment=describe(device, threads),
+        environment=environment,
         layers=_layer_speeds(latencies),
         notes=[
             *_agreement(rows, len(videos) * views),
             *_unsteady(rows),
-            *([REFERENCE_NOTE] if swapped else []),
+            *([REFERENCE_NOTE] if swapped and environment.winograd == "reference" else []),
         ],
     )
 

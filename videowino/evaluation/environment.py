@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from videowino.kernels import native
+
 _PACKAGES = ("videowino", "torch", "torchvision", "pytorch-lightning")
 
 
@@ -20,6 +22,8 @@ class Environment:
     Attributes:
         processor: the CPU's own name.
         instruction_set: what PyTorch's CPU kernels are dispatched to, e.g. "avx2" or "avx512".
+        winograd: what ran the Winograd layers: "kernels, avx512" (or another instruction set), or
+            "reference" where there is no kernel for the device or none was built.
         threads: torch's intra-op threads.
         device: "cpu", or the GPU's name.
         versions: package -> version; absent ones are left out.
@@ -30,6 +34,7 @@ class Environment:
 
     processor: str
     instruction_set: str
+    winograd: str
     threads: int
     device: str
     versions: dict[str, str]
@@ -61,6 +66,7 @@ def describe(device: torch.device | str = "cpu", threads: int | None = None) -> 
     return Environment(
         processor=_processor(),
         instruction_set=torch.backends.cpu.get_cpu_capability().lower(),
+        winograd=_winograd(device),
         threads=threads or torch.get_num_threads(),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         versions=versions,
@@ -68,6 +74,11 @@ def describe(device: torch.device | str = "cpu", threads: int | None = None) -> 
         system=f"{platform.system()} {platform.machine()}",
         measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _winograd(device: torch.device) -> str:
+    kernels = native.instruction_set() if device.type == "cpu" else None
+    return "reference" if kernels is None else f"kernels, {kernels}"
 
 
 def _processor() -> str:
