@@ -20,7 +20,7 @@ help: ## list the targets
 install: $(STAMP) ## create .venv with the pinned versions (the other targets do it when needed)
 
 # One resolver run with the pins: torch's pinned version is chosen before anything can ask for another.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 	@$(PYTHON) -c 'import sys; sys.exit("videowino needs Python 3.10 or newer, $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (about a minute)"
