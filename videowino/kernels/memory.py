@@ -1,8 +1,8 @@
 """Memory for large results, used again after they are freed.
 
-A fresh result of 50 MB is mapped page by page while it is written, which takes as long as the
-convolution (51 MB: 28 ms instead of 8 with C3D's first layer on two cores). PyTorch's CPU
-allocator gives such blocks back to the system at once; this one keeps some.
+A fresh result of 50 MB is mapped page by page while it is written, which takes longer than the
+convolution itself. PyTorch's CPU allocator gives such blocks back to the system at once; this one
+keeps some.
 """
 
 import ctypes
