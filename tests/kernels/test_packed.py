@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from videowino.kernels import cpu, native
+from videowino.kernels.packed import in_memory_order
 from videowino.winograd import WinogradConv3d
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")
@@ -74,6 +75,13 @@ def test_packed_anew_after_a_change(parameterization, change, packings):
         expected = layer.double()(x.double())
     assert len(packings) == 2
     torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_looking_for_changes_copies_nothing():
+    for weight in (torch.randn(3, 4, 5), torch.randn(3, 4, 5).permute(2, 0, 1), torch.ones(())):
+        flat = in_memory_order(weight)
+        assert flat.data_ptr() == weight.data_ptr()
+        assert sorted(flat.tolist()) == sorted(weight.flatten().tolist())
 
 
 def test_nothing_is_kept_in_training(packings):

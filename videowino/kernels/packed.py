@@ -90,9 +90,15 @@ def _state(weights: Weights, tile: Tile) -> tuple[object, ...] | None:
 
 
 def _print(part: Tensor) -> tuple[object, ...]:
-    flat = part.detach().reshape(-1)
+    flat = in_memory_order(part.detach())
     step = max(1, flat.numel() // _SAMPLES)
     return id(part), part._version, part.data_ptr(), flat[::step].tolist()
+
+
+def in_memory_order(part: Tensor) -> Tensor:
+    """All values, (N,), of any order of dimensions in memory; a view where they are close."""
+    order = sorted(range(part.dim()), key=part.stride, reverse=True)
+    return part.permute(order).reshape(-1)
 
 
 def _bytes(part: Tensor) -> bytes:
