@@ -87,21 +87,19 @@ def layers(networks: Iterable[str]) -> dict[Layer, list[str]]:
         model = create_model(name, 10).to("meta").eval()
 
         def record(conv: nn.Conv3d, args: tuple[Tensor, ...], name: str = name) -> None:
-            if ineligible_reason(conv) is None:
-                layer = Layer(
-                    conv.in_channels,
-                    conv.out_channels,
-                    _triple(conv.kernel_size),
-                    _triple(conv.padding),
-                    _triple(args[0].shape[2:]),
-                )
-                if name not in found.setdefault(layer, []):
-                    found[layer].append(name)
+            layer = Layer(
+                conv.in_channels,
+                conv.out_channels,
+                _triple(conv.kernel_size),
+                _triple(conv.padding),
+                _triple(args[0].shape[2:]),
+            )
+            if name not in found.setdefault(layer, []):
+                found[layer].append(name)
 
         for module in model.modules():
-            if isinstance(module, nn.Conv3d):
-                # A hook would make the layer ineligible; this one is added after the question.
-                module.register_forward_pre_hook(lambda m, a, r=record: _unhooked(m, a, r))
+            if isinstance(module, nn.Conv3d) and ineligible_reason(module) is None:
+                module.register_forward_pre_hook(record)
         model(torch.empty(1, 3, *NETWORKS[name], device="meta"))
     return found
 
@@ -109,13 +107,6 @@ def layers(networks: Iterable[str]) -> dict[Layer, list[str]]:
 def _triple(values: Iterable[int | str]) -> Triple:
     d, h, w = (int(value) for value in values)
     return d, h, w
-
-
-def _unhooked(conv: nn.Conv3d, args: tuple[Tensor, ...], record: Callable[..., None]) -> None:
-    hooks = conv._forward_pre_hooks.copy()
-    conv._forward_pre_hooks.clear()
-    record(conv, args)
-    conv._forward_pre_hooks.update(hooks)
 
 
 def conv_of(layer: Layer) -> nn.Conv3d:

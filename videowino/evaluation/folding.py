@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from videowino.kernels import cpu, native
+from videowino.kernels import cpu
 from videowino.surgery import replace_modules
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_layers
 from videowino.winograd.functional import normalize_padding
@@ -37,8 +37,7 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 def _kept_by_kernels(layer: WinogradConv3d) -> bool:
-    on_cpu = layer.gate.device.type == "cpu"
-    return on_cpu and cpu.takes(layer.gate.dtype, layer.tile) and native.library() is not None
+    return layer.gate.device.type == "cpu" and cpu.takes(layer.gate.dtype, layer.tile)
 
 
 class FoldedConv3d(nn.Module):

@@ -4,4 +4,7 @@ Importing this package puts them in place; where one does not apply, the referen
 `videowino.winograd` computes.
 """
 
-import videowino.kernels.cpu  # noqa: F401  -- registers itself
+from videowino.kernels import cpu
+from videowino.winograd import functional
+
+functional.KERNELS["cpu"] = cpu

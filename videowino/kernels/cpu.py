@@ -4,7 +4,6 @@ x: N C_in D H W;  U packed: see csrc/gemm.h;  y: N C_out D' H' W', in x's memory
 """
 
 import ctypes
-from collections.abc import Sequence
 from functools import cache, lru_cache
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from videowino.kernels import native
 from videowino.kernels.memory import pool
 from videowino.kernels.packed import PackedWeights, pack
-from videowino.winograd import WinogradConv3d, functional, reference
+from videowino.winograd import WinogradConv3d, reference
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
 
@@ -23,70 +22,11 @@ _LARGEST = 2**31 - 1
 _weights = PackedWeights()
 
 
-@functional.operator.register_kernel("cpu")
-def _winograd_conv3d(
-    x: Tensor,
-    spatial: Tensor | None,
-    transform: Tensor | None,
-    winograd: Tensor | None,
-    left: Tensor | None,
-    right: Tensor | None,
-    gate: Tensor | None,
-    columns: Tensor | None,
-    bias: Tensor | None,
-    out_channels: int,
-    m: Sequence[int],
-    taps: Sequence[int],
-    points: str,
-    padding: Sequence[int],
-    changing: bool,
-) -> Tensor:
-    weights = Weights(
-        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
-    )
-    tile = functional.cached_tile(tuple(m), tuple(taps), points)
-    built = takes(x.dtype, tile) and native.library() is not None
-    with functional.without_autocast(x):
-        if built:
-            return forward(x, weights, bias, tile, tuple(padding), keep=not changing)
-        return reference.forward(x, weights, bias, tile, tuple(padding))
-
-
-@functional.backward_operator.register_kernel("cpu")
-def _winograd_conv3d_backward(
-    grad: Tensor,
-    x: Tensor,
-    spatial: Tensor | None,
-    transform: Tensor | None,
-    winograd: Tensor | None,
-    left: Tensor | None,
-    right: Tensor | None,
-    gate: Tensor | None,
-    columns: Tensor | None,
-    bias: Tensor | None,
-    out_channels: int,
-    m: Sequence[int],
-    taps: Sequence[int],
-    points: str,
-    padding: Sequence[int],
-    need: Sequence[bool],
-) -> list[Tensor]:
-    weights = Weights(
-        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
-    )
-    tile = functional.cached_tile(tuple(m), tuple(taps), points)
-    wanted = functional.wanted_parts(need)
-    built = takes(x.dtype, tile) and native.library() is not None
-    with functional.without_autocast(x):
-        run = backward if built else reference.backward
-        gradients = run(grad, x, weights, tile, tuple(padding), wanted)
-    return functional.in_order(gradients, (x, spatial, winograd, left, right, gate, bias))
-
-
 def takes(dtype: torch.dtype, tile: Tile) -> bool:
-    """Whether the kernel computes such a convolution; float64 is left to the reference."""
+    """Whether the kernel is there and computes such a convolution; it leaves float64."""
     sizes = all(m in _OUTPUTS and r in _TAPS for m, r in zip(tile.m, tile.taps, strict=True))
-    return sizes and dtype != torch.float64 and _pairs(tile) is not None
+    fits = sizes and dtype != torch.float64 and _pairs(tile) is not None
+    return fits and native.library() is not None
 
 
 def forward(
@@ -115,15 +55,7 @@ def forward(
     assert library is not None
     layout = reference.memory_layout(x)
     clip = x.float().contiguous(memory_format=layout)
-    problem, shape = _problem(
-        tuple(x.shape),
-        layout == torch.channels_last_3d,
-        weights.channels[0],
-        None if weights.columns is None else weights.columns.numpy().tobytes(),
-        tile,
-        padding,
-        torch.get_num_threads(),
-    )
+    problem, shape = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
     packed = _weights.get(weights, tile, problem, library, keep)
     y = pool.empty(shape, layout)
     bias = None if bias is None else bias.float().contiguous()
@@ -152,19 +84,15 @@ def backward(
     library = native.library()
     assert library is not None
     layout = reference.memory_layout(x)
-    last = layout == torch.channels_last_3d
     clip = x.float().contiguous(memory_format=layout)
     dy = grad.float().contiguous(memory_format=layout)
     single = weights.to(torch.float32)
-    columns = None if weights.columns is None else weights.columns.numpy().tobytes()
-    threads = torch.get_num_threads()
-    shape = tuple(x.shape)
-    problem, _ = _problem(shape, last, weights.channels[0], columns, tile, padding, threads)
+    problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
     dx = packed = du = None
     ungated = single.ungated(tile) if need & {"x", "gate"} else None
     if "x" in need:
         assert ungated is not None
-        dx = pool.empty(shape, layout)
+        dx = pool.empty(x.shape, layout)
         u = ungated.reshape(-1, *weights.channels).mT  # C_in is what comes out
         gate = None if single.gate is None else single.pick(single.gate, 0)
         swapped = native.Problem.from_buffer_copy(problem)
@@ -196,16 +124,22 @@ def workspace(x: Tensor, layer: WinogradConv3d) -> int:
     """Bytes that the kernel keeps for a layer's blocks of tiles, over all threads."""
     library = native.library()
     assert library is not None
-    problem, _ = _problem(
+    problem, _ = _problem_of(x, layer.out_channels, layer.kept_columns, layer.tile, layer.pads)
+    return library.vw_workspace(problem)
+
+
+def _problem_of(
+    x: Tensor, out_channels: int, columns: Tensor | None, tile: Tile, padding: tuple[int, ...]
+) -> tuple[native.Problem, tuple[int, ...]]:
+    return _problem(
         tuple(x.shape),
         reference.memory_layout(x) == torch.channels_last_3d,
-        layer.out_channels,
-        None if layer.kept_columns is None else layer.kept_columns.numpy().tobytes(),
-        layer.tile,
-        layer.pads,
+        out_channels,
+        None if columns is None else columns.numpy().tobytes(),
+        tile,
+        padding,
         torch.get_num_threads(),
     )
-    return library.vw_workspace(problem)
 
 
 @lru_cache(maxsize=4096)

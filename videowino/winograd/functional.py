@@ -7,12 +7,13 @@ arguments, as conv3d does: input and parameters, never a transformed tile.
 from collections.abc import Sequence
 from functools import cache
 from math import prod
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from videowino.winograd import reference
-from videowino.winograd.reference import Weights
+from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile, Triple, is_whole
 
 _PARTS = ("x", "spatial", "winograd", "left", "right", "gate", "bias")
@@ -131,7 +132,45 @@ def _check_parts(
             raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")
 
 
-def without_autocast(x: Tensor) -> torch.autocast:
+class Kernel(Protocol):
+    """A fast path for the devices of one type, as a module or an object has it."""
+
+    def takes(self, dtype: torch.dtype, tile: Tile) -> bool:
+        """Whether it computes such a convolution; the reference does where not."""
+
+    def forward(
+        self,
+        x: Tensor,
+        weights: Weights,
+        bias: Tensor | None,
+        tile: Tile,
+        padding: tuple[int, ...],
+        keep: bool,
+    ) -> Tensor:
+        """As `reference.forward`; `keep` what is made of the weight for the next call."""
+
+    def backward(
+        self,
+        grad: Tensor,
+        x: Tensor,
+        weights: Weights,
+        tile: Tile,
+        padding: tuple[int, ...],
+        need: frozenset[str],
+    ) -> Gradients:
+        """As `reference.backward`."""
+
+
+#: Device type to fast path; `videowino.kernels` fills it.
+KERNELS: dict[str, Kernel] = {}
+
+
+def _kernel(x: Tensor, tile: Tile) -> Kernel | None:
+    found = KERNELS.get(x.device.type)
+    return found if found is not None and found.takes(x.dtype, tile) else None
+
+
+def _without_autocast(x: Tensor) -> torch.autocast:
     """Inside the operator types are its own: sixteen-bit products would round what it sums."""
     return torch.autocast(x.device.type, enabled=False)
 
@@ -158,8 +197,12 @@ def _winograd_conv3d(
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
-    with without_autocast(x):
-        return reference.forward(x, weights, bias, _tile(m, taps, points), tuple(padding))
+    tile = _tile(m, taps, points)
+    kernel = _kernel(x, tile)
+    with _without_autocast(x):
+        if kernel is not None:
+            return kernel.forward(x, weights, bias, tile, tuple(padding), not changing)
+        return reference.forward(x, weights, bias, tile, tuple(padding))
 
 
 @torch.library.custom_op("videowino::winograd_conv3d_backward", mutates_args=())
@@ -185,26 +228,16 @@ def _winograd_conv3d_backward(
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
-    wanted = wanted_parts(need)
-    with without_autocast(x):
-        gradients = reference.backward(
-            grad, x, weights, _tile(m, taps, points), tuple(padding), wanted
-        )
-    return in_order(gradients, (x, spatial, winograd, left, right, gate, bias))
-
-
-def wanted_parts(need: Sequence[bool]) -> frozenset[str]:
-    """The names of the gradients that the operator is asked for."""
-    return frozenset(name for name, wanted in zip(_PARTS, need, strict=True) if wanted)
-
-
-def in_order(gradients: reference.Gradients, parts: Sequence[Tensor | None]) -> list[Tensor]:
-    """The gradients that are there, as the operator returns them: in its order, like its parts."""
+    names = frozenset(name for name, wanted in zip(_PARTS, need, strict=True) if wanted)
+    tile = _tile(m, taps, points)
+    run = (_kernel(x, tile) or reference).backward
+    with _without_autocast(x):
+        gradients = run(grad, x, weights, tile, tuple(padding), names)
     results = []
-    for name, like in zip(_PARTS, parts, strict=True):
-        gradient = getattr(gradients, name)
-        if gradient is not None:
+    for name, like in zip(_PARTS, (x, spatial, winograd, left, right, gate, bias), strict=True):
+        if name in names:
             assert like is not None
+            gradient = getattr(gradients, name)
             results.append(gradient if name == "x" else gradient.to(like.dtype).contiguous())
     return results
 
@@ -260,15 +293,11 @@ def _autograd_backward(ctx, grad):
 
 _winograd_conv3d.register_autograd(_autograd_backward, setup_context=_setup_context)
 
-#: The operators, for kernels to register themselves with.
-operator, backward_operator = _winograd_conv3d, _winograd_conv3d_backward
-
 
 @cache
-def cached_tile(m: Triple, taps: Triple, points: str) -> Tile:
-    """The tile of an operator's arguments."""
+def _cached_tile(m: Triple, taps: Triple, points: str) -> Tile:
     return Tile(m, taps, points)
 
 
 def _tile(m: Sequence[int], taps: Sequence[int], points: str) -> Tile:
-    return cached_tile((m[0], m[1], m[2]), (taps[0], taps[1], taps[2]), points)
+    return _cached_tile((m[0], m[1], m[2]), (taps[0], taps[1], taps[2]), points)
