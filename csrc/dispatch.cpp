@@ -84,6 +84,19 @@ int vw_forward(const vw_problem* problem, const float* x, const float* packed,
   return chosen().forward(allowed(problem), x, packed, *epilogue, y);
 }
 
+uint64_t vw_fingerprint(const void* data, int64_t bytes, int64_t step) {
+  const char* at = static_cast<const char*>(data);
+  uint64_t hash = 14695981039346656037u;  // FNV-1a, by words
+  const auto add = [&](int64_t from, size_t count) {
+    uint32_t word = 0;
+    memcpy(&word, at + from, count);
+    hash = (hash ^ word) * 1099511628211u;
+  };
+  for (int64_t i = 0; i < bytes / 4; i += step) add(4 * i, 4);
+  if (bytes % 4) add(bytes / 4 * 4, size_t(bytes % 4));
+  return hash;
+}
+
 int64_t vw_workspace(const vw_problem* problem) { return chosen().workspace(allowed(problem)); }
 
 void vw_release(int threads) { chosen().release(forked ? 1 : threads); }

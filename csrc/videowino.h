@@ -62,6 +62,10 @@ VW_API const char* vw_isa(void);
 VW_API int vw_backward(const vw_problem* problem, const float* x, const float* dy,
                        const float* packed, float* dx, float* du);
 
+/* A number that changes with the values: every `step`-th 32-bit word is looked at, and the rest
+   behind the last whole word. */
+VW_API uint64_t vw_fingerprint(const void* data, int64_t bytes, int64_t step);
+
 /* Bytes of workspace that vw_forward takes, over all threads; they are kept for the next call. */
 VW_API int64_t vw_workspace(const vw_problem* problem);
 

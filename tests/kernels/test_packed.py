@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from videowino.kernels import cpu, native
-from videowino.kernels.packed import in_memory_order
+from videowino.kernels.packed import is_dense
 from videowino.winograd import WinogradConv3d
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")
@@ -77,11 +77,36 @@ def test_packed_anew_after_a_change(parameterization, change, packings):
     torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_looking_for_changes_copies_nothing():
-    for weight in (torch.randn(3, 4, 5), torch.randn(3, 4, 5).permute(2, 0, 1), torch.ones(())):
-        flat = in_memory_order(weight)
-        assert flat.data_ptr() == weight.data_ptr()
-        assert sorted(flat.tolist()) == sorted(weight.flatten().tolist())
+def test_dense_is_one_piece_of_memory():
+    x = torch.randn(3, 4, 5)
+    for weight in (x, x.permute(2, 0, 1), torch.ones(()), x[:1], x[1:]):
+        assert is_dense(weight)
+    assert not is_dense(x[:, 1:])
+    assert not is_dense(x[..., ::2])
+    assert not is_dense(torch.ones(1).expand(3, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("place", [0, 6, 14])
+def test_a_fingerprint_changes_with_any_value(dtype, place):
+    values = torch.arange(15.0).to(dtype)
+    print_of = native.library().vw_fingerprint
+    size = values.numel() * values.element_size()
+    before = print_of(values.data_ptr(), size, 1)
+    assert print_of(values.clone().data_ptr(), size, 1) == before
+    values[place] += 1
+    assert print_of(values.data_ptr(), size, 1) != before
+
+
+def test_a_weight_that_is_a_view_with_gaps_is_packed_anew():
+    layer, x = layer_of("spatial"), torch.randn(1, 8, 4, 6, 6)
+    wide = torch.randn(12, 8, 3, 3, 6)
+    layer.weight = nn.Parameter(wide[..., ::2])
+    with torch.no_grad():
+        first = layer(x)
+        wide[7, 5, 2, 1, 4] += 100
+        layer.weight.data = wide[..., ::2]
+        assert (layer(x) - first).abs().max() > 1
 
 
 def test_nothing_is_kept_in_training(packings):

@@ -24,9 +24,13 @@ _weights = PackedWeights()
 
 def takes(dtype: torch.dtype, tile: Tile) -> bool:
     """Whether the kernel is there and computes such a convolution; it leaves float64."""
+    return dtype != torch.float64 and _fits(tile) and native.library() is not None
+
+
+@cache
+def _fits(tile: Tile) -> bool:
     sizes = all(m in _OUTPUTS and r in _TAPS for m, r in zip(tile.m, tile.taps, strict=True))
-    fits = sizes and dtype != torch.float64 and _pairs(tile) is not None
-    return fits and native.library() is not None
+    return sizes and _pairs(tile) is not None
 
 
 def forward(

@@ -39,7 +39,9 @@ class Pool:
         for size in shape:
             wanted *= size
         if wanted < SMALLEST:
-            return torch.empty(tuple(shape), dtype=torch.float32, memory_format=memory_format)
+            return torch.empty(
+                tuple(shape), dtype=torch.float32, device="cpu", memory_format=memory_format
+            )
         block = self._take(-(-wanted // _PAGE) * _PAGE)
         lease = (ctypes.c_char * wanted).from_buffer(block)
         weakref.finalize(lease, self._give_back, block).atexit = False

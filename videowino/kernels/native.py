@@ -77,6 +77,8 @@ def library() -> ctypes.CDLL | None:
     found.vw_unpack.argtypes = [problem, pointer, step, step, step, pointer]
     found.vw_unpack.restype = None
     found.vw_backward.argtypes = [problem, pointer, pointer, pointer, pointer, pointer]
+    found.vw_fingerprint.argtypes = [pointer, step, step]
+    found.vw_fingerprint.restype = ctypes.c_uint64
     found.vw_workspace.argtypes = [problem]
     found.vw_workspace.restype = ctypes.c_int64
     found.vw_release.restype = None

@@ -36,7 +36,7 @@ class PackedWeights:
     ) -> Tensor:
         """The packed weight, (floats,) float32; kept for the next call only with `keep`."""
         main = _main(weights)
-        state = _state(weights, tile) if keep else None
+        state = _state(weights, tile, library) if keep else None
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
@@ -76,30 +76,42 @@ def _main(weights: Weights) -> Tensor:
     raise AssertionError("a Winograd weight needs at least one part")
 
 
-def _state(weights: Weights, tile: Tile) -> tuple[object, ...] | None:
+def _state(
+    weights: Weights, tile: Tile, library: ctypes.CDLL
+) -> tuple[object, ...] | None:
     """What the packed weight depends on; None where changes could not be seen."""
-    large = (weights.spatial, weights.winograd, weights.left, weights.right)
-    small = (weights.transform, weights.gate, weights.columns)
-    if any(part is not None and part.is_inference() for part in large):
-        return None
-    return (
-        tile,
-        *(None if part is None else _print(part) for part in large),
-        *(None if part is None else _bytes(part) for part in small),
-    )
+    state: list[object] = [tile]
+    for part in (weights.spatial, weights.winograd, weights.left, weights.right):
+        if part is None:
+            state.append(None)
+        elif part.is_inference():
+            return None
+        else:
+            state += id(part), part._version, _fingerprint(part, library, _SAMPLES)
+    for part in (weights.transform, weights.gate, weights.columns):
+        state.append(None if part is None else _fingerprint(part, library, 0))
+    return tuple(state)
 
 
-def _print(part: Tensor) -> tuple[object, ...]:
-    flat = in_memory_order(part.detach())
-    step = max(1, flat.numel() // _SAMPLES)
-    return id(part), part._version, part.data_ptr(), flat[::step].tolist()
+def _fingerprint(part: Tensor, library: ctypes.CDLL, samples: int) -> tuple[int, ...]:
+    """Changes with the values of `part`: about so many of them looked at, or with 0 all."""
+    if not is_dense(part):
+        part, samples = part.contiguous(), 0
+    size = part.numel() * part.element_size()
+    step = max(1, size // (4 * samples)) if samples else 1
+    address = part.data_ptr()
+    return address if samples else 0, size, library.vw_fingerprint(address, size, step)
 
 
-def in_memory_order(part: Tensor) -> Tensor:
-    """All values, (N,), of any order of dimensions in memory; a view where they are close."""
-    order = sorted(range(part.dim()), key=part.stride, reverse=True)
-    return part.permute(order).reshape(-1)
-
-
-def _bytes(part: Tensor) -> bytes:
-    return part.detach().contiguous().view(torch.uint8).numpy().tobytes()
+def is_dense(part: Tensor) -> bool:
+    """Whether the values fill one piece of memory, in any order of dimensions."""
+    if part.is_contiguous():
+        return True
+    if part.dim() == 5 and part.is_contiguous(memory_format=torch.channels_last_3d):
+        return True
+    size = 1
+    for length, step in sorted(zip(part.shape, part.stride(), strict=True), key=lambda d: d[1]):
+        if length > 1 and step != size:
+            return False
+        size *= length
+    return True

@@ -5,6 +5,7 @@ arguments, as conv3d does: input and parameters, never a transformed tile.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from math import prod
 from typing import Protocol
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from videowino.winograd import reference
+from videowino.winograd.observed import is_observed
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile, Triple, is_whole
 
@@ -73,12 +75,23 @@ def winograd_conv3d(
     reference.output_size(x.shape, tile, pads)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
-    parts = (spatial, winograd, left, right)
-    changing = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in parts)
+    recording = torch.is_grad_enabled()
+    changing = recording and _any_requires_grad(spatial, winograd, left, right)
+    recording = recording and (changing or _any_requires_grad(x, gate, bias))
+    if not recording and not is_observed(x):
+        # Small convolutions take less time than the way through PyTorch's dispatcher.
+        weights = Weights(
+            (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+        )
+        return _compute(x, weights, bias, tile, pads, keep=True)
     return torch.ops.videowino.winograd_conv3d(
         x, spatial, transform, winograd, left, right, gate, columns, bias,
         out_channels, list(tile.m), list(tile.taps), tile.points, list(pads), changing,
     )  # fmt: skip
+
+
+def _any_requires_grad(*parts: Tensor | None) -> bool:
+    return any(part is not None and part.requires_grad for part in parts)
 
 
 def normalize_padding(padding: int | str | Sequence[int], taps: Triple) -> tuple[int, ...]:
@@ -118,17 +131,16 @@ def _check_parts(
     if spatial is None and winograd is None and left is None:
         raise ValueError("no weight: give spatial, winograd, or left and right")
     rank = right.shape[0] if right is not None else 0
-    expected = {
-        "spatial": (spatial, (out_channels, in_channels, *tile.taps)),
-        "transform": (transform, (kept, prod(tile.taps))),
-        "winograd": (winograd, (out_channels, in_channels, tile.positions)),
-        "left": (left, (out_channels * in_channels, rank)),
-        "right": (right, (rank, tile.positions)),
-        "gate": (gate, (tile.positions,)),
-        "bias": (bias, (out_channels,)),
-    }
-    for name, (value, shape) in expected.items():
-        if value is not None and tuple(value.shape) != shape:
+    for name, value, shape in (
+        ("spatial", spatial, (out_channels, in_channels, *tile.taps)),
+        ("transform", transform, (kept, prod(tile.taps))),
+        ("winograd", winograd, (out_channels, in_channels, tile.positions)),
+        ("left", left, (out_channels * in_channels, rank)),
+        ("right", right, (rank, tile.positions)),
+        ("gate", gate, (tile.positions,)),
+        ("bias", bias, (out_channels,)),
+    ):
+        if value is not None and value.shape != shape:
             raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")
 
 
@@ -170,8 +182,10 @@ def _kernel(x: Tensor, tile: Tile) -> Kernel | None:
     return found if found is not None and found.takes(x.dtype, tile) else None
 
 
-def _without_autocast(x: Tensor) -> torch.autocast:
+def _without_autocast(x: Tensor) -> AbstractContextManager[object]:
     """Inside the operator types are its own: sixteen-bit products would round what it sums."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return nullcontext()
     return torch.autocast(x.device.type, enabled=False)
 
 
@@ -198,11 +212,22 @@ def _winograd_conv3d(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
     tile = _tile(m, taps, points)
+    return _compute(x, weights, bias, tile, tuple(padding), keep=not changing)
+
+
+def _compute(
+    x: Tensor,
+    weights: Weights,
+    bias: Tensor | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    keep: bool,
+) -> Tensor:
     kernel = _kernel(x, tile)
     with _without_autocast(x):
         if kernel is not None:
-            return kernel.forward(x, weights, bias, tile, tuple(padding), not changing)
-        return reference.forward(x, weights, bias, tile, tuple(padding))
+            return kernel.forward(x, weights, bias, tile, padding, keep)
+        return reference.forward(x, weights, bias, tile, padding)
 
 
 @torch.library.custom_op("videowino::winograd_conv3d_backward", mutates_args=())

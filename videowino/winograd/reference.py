@@ -128,9 +128,11 @@ def output_size(shape: Sequence[int], tile: Tile, padding: tuple[int, ...]) -> T
     Raises:
         ValueError: The padded input is smaller than the kernel.
     """
-    padded = [s + padding[2 * i] + padding[2 * i + 1] for i, s in enumerate(shape[2:])]
-    d, h, w = (size - r + 1 for size, r in zip(padded, tile.taps, strict=True))
-    if min(d, h, w) < 1:
+    d, h, w = (
+        size + padding[2 * axis] + padding[2 * axis + 1] - tile.taps[axis] + 1
+        for axis, size in enumerate(shape[2:])
+    )
+    if d < 1 or h < 1 or w < 1:
         raise ValueError(
             f"input of size {tuple(shape[2:])} with padding {padding} is smaller than the "
             f"kernel {tile.taps}; use a larger clip or more padding"
