@@ -37,8 +37,6 @@ static int backward(const Plan& plan, const float* x, const float* dy, const flo
   if (!v) return 1;
   float* const dm = v + v_tile * tiles;
   float* const dv = dm + dm_tile * tiles;
-  const ptrdiff_t du_slot = ptrdiff_t(plan.in.count) * plan.out.vectors * kLanes;
-  const ptrdiff_t packed_slot = ptrdiff_t(plan.out.count) * plan.in.vectors * kLanes;
   const int inputs = ceil_div(plan.in.vectors, kTogether);
   const int outputs = ceil_div(plan.out.vectors, kTogether);
   const Colours colour = colours(plan);
@@ -46,7 +44,7 @@ static int backward(const Plan& plan, const float* x, const float* dy, const flo
   {
     Scratch& mine = scratch;
     if (dx) fill_zero(dx, int64_t(plan.batch) * plan.in.count * plan.d.input * plan.h.input * plan.w.input);
-    if (du) fill_zero(du, du_slot * plan.slots);
+    if (du) fill_zero(du, weight_size(plan, plan.in, plan.out));
     for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
       const Block block = block_at(plan, s, index);
       const int count = block.count * block.depths;
@@ -64,13 +62,16 @@ static int backward(const Plan& plan, const float* x, const float* dy, const flo
 #pragma omp for schedule(static)
       for (int slot = 0; slot < plan.slots; ++slot) {
         const ptrdiff_t at = ptrdiff_t(slot) * kLanes;
+        const ptrdiff_t step = count * plan.row;
         if (du)
           for (int group = 0; group < group_count(plan.out); ++group)
-            gemm_gradient(plan, count, group, v + at, dm + at, du + slot * du_slot);
+            gemm_gradient(plan, count, group, v + at, dm + at,
+                          du + weight_at(plan, plan.in.count, plan.out, group, slot));
         if (dx)
           for (int group = 0; group < group_count(plan.in); ++group)
-            gemm(plan, plan.out.count, plan.in, count, group, dm + at,
-                 packed + slot * packed_slot, dv + at);
+            gemm(plan, plan.out.count, group_vectors(plan.in, group), count, dm + at, step,
+                 packed + weight_at(plan, plan.out.count, plan.in, group, slot),
+                 dv + at + group_start(plan.in, group) * step, step);
       }
       if (!dx) continue;
       for (int turn = 0; turn < colour.h * colour.w; ++turn) {

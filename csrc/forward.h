@@ -2,8 +2,9 @@
 //
 // A block of tiles goes through input transform, products and output transform while what lies
 // between them, V and M, stays in cache. Either each thread takes blocks of its own (private), or
-// all threads share one large block and meet between the three steps (team), so that a weight that
-// does not fit into cache is read once and not once a block.
+// all threads transform one large block and then take parts of its products, a group of output
+// channels and a few columns of tiles at a time, through to the result (team): a weight that does
+// not fit into cache is then read as seldom as can be.
 #pragma once
 
 #include "gemm.h"
@@ -11,72 +12,115 @@
 
 namespace VW_ISA {
 
+// What a team's thread takes at a time: columns of tiles, for one group of output channels.
+struct Part {
+  int columns, count;
+};
+
+static int64_t product_tile(const Plan& plan) {
+  return int64_t(plan.row) * group_vectors(plan.out, 0);
+}
+
 static Schedule forward_schedule(const Plan& plan) {
   const bool team = plan.team < 0 ? 4 * weight_size(plan, plan.in, plan.out) > kTeamWeight
                                   : bool(plan.team);
-  return make_schedule(plan, team, 4 * (tile_size(plan, plan.in) + tile_size(plan, plan.out)));
+  const int64_t v = tile_size(plan, plan.in), m = product_tile(plan);
+  return make_schedule(plan, team, 4 * (team ? v : v + m));
 }
 
-static size_t forward_bytes(const Plan& plan, const Schedule& s) {
-  return sizeof(float) * s.columns * s.depths *
-         size_t(tile_size(plan, plan.in) + tile_size(plan, plan.out));
+// M of a part stays in the core's own cache, unless the weight comes from far away: then it is
+// read once for as many tiles as the shared cache allows.
+static Part forward_part(const Plan& plan, const Schedule& s) {
+  const bool far = 4 * weight_size(plan, plan.in, plan.out) > kFarWeight;
+  const int64_t tiles = (far ? kFarProductBytes : kProductBytes) / (4 * product_tile(plan));
+  const int most_tiles = most(kLeastTiles, int(tiles));
+  int count = ceil_div(s.columns * s.depths, most_tiles);
+  // Enough parts for all threads.
+  while (count * group_count(plan.out) < plan.threads && count < s.columns) ++count;
+  const int columns = ceil_div(s.columns, least(count, s.columns));
+  return {columns, ceil_div(s.columns, columns)};
+}
+
+struct Memory {
+  size_t shared, own;  // bytes: of the team, of each thread
+};
+
+static Memory forward_memory(const Plan& plan, const Schedule& s) {
+  const size_t v = sizeof(float) * tile_size(plan, plan.in) * s.columns * s.depths;
+  const size_t m = sizeof(float) * product_tile(plan) * s.depths;
+  if (s.team) return {v, m * forward_part(plan, s).columns};
+  return {0, v + m * s.columns};
+}
+
+// The products of some columns of tiles with one group of output channels, and their results.
+// v: the first of the tiles.
+static void finish(const Plan& plan, const Block& block, int group, const float* v,
+                   ptrdiff_t v_step, const float* packed, const vw_epilogue& epilogue, float* m,
+                   float* y) {
+  const int tiles = block.count * block.depths;
+  gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step, packed, m, tiles * plan.row);
+  for (int column = 0; column < block.count; ++column)
+    transform_output(plan, block, m, block.first + column, group_start(plan.out, group),
+                     group_vectors(plan.out, group), epilogue, y, scratch);
+}
+
+static void forward_private(const Plan& plan, const Schedule& s, const float* x,
+                            const float* packed, const vw_epilogue& epilogue, float* v, float* y) {
+  float* m = v + tile_size(plan, plan.in) * s.columns * s.depths;
+#pragma omp for schedule(dynamic, 1)
+  for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
+    const Block block = block_at(plan, s, index);
+    for (int column = 0; column < block.count; ++column)
+      for (int vector = 0; vector < plan.in.vectors; vector += kTogether)
+        transform_input(plan, block, x, block.first + column, vector, v, scratch);
+    for (int group = 0; group < group_count(plan.out); ++group)
+      finish(plan, block, group, v, block.count * block.depths * plan.row, packed, epilogue, m, y);
+  }
+}
+
+static void forward_team(const Plan& plan, const Schedule& s, const float* x, const float* packed,
+                         const vw_epilogue& epilogue, float* v, float* m, float* y) {
+  const Part part = forward_part(plan, s);
+  const int inputs = ceil_div(plan.in.vectors, kTogether);
+  for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
+    const Block block = block_at(plan, s, index);
+#pragma omp for schedule(static)
+    for (int item = 0; item < block.count * inputs; ++item)
+      transform_input(plan, block, x, block.first + item / inputs, item % inputs * kTogether, v,
+                      scratch);
+#pragma omp for schedule(dynamic, 1)
+    for (int item = 0; item < group_count(plan.out) * part.count; ++item) {
+      Block some = block;
+      some.first += item % part.count * part.columns;
+      some.count = least(part.columns, block.first + block.count - some.first);
+      if (some.count > 0)
+        finish(plan, some, item / part.count,
+               v + ptrdiff_t(some.first - block.first) * block.depths * plan.row,
+               block.count * block.depths * plan.row, packed, epilogue, m, y);
+    }
+  }
 }
 
 static int forward(const Plan& plan, const float* x, const float* packed,
                    const vw_epilogue& epilogue, float* y) {
   const Schedule s = forward_schedule(plan);
-  const size_t bytes = forward_bytes(plan, s);
-  const ptrdiff_t v_size = tile_size(plan, plan.in) * s.columns * s.depths;
-  const ptrdiff_t u_slot = ptrdiff_t(plan.in.count) * plan.out.vectors * kLanes;
-  const int blocks = s.column_blocks * s.depth_blocks;
-  const int inputs = ceil_div(plan.in.vectors, kTogether);
-  const int outputs = ceil_div(plan.out.vectors, kTogether);
-  float* shared = nullptr;
-  if (s.team && !(shared = workspace.take(bytes))) return 1;
+  const Memory memory = forward_memory(plan, s);
+  float* const shared = s.team ? workspace.take(memory.shared) : nullptr;
+  if (s.team && !shared) return 1;
   int failed = 0;
 #pragma omp parallel num_threads(plan.threads)
   {
-    Scratch& mine = scratch;
-    float* v = s.team ? shared : workspace.take(bytes);
-    if (!v) {
+    float* const own = (s.team ? products : workspace).take(memory.own);
+    if (!own) {
 #pragma omp atomic write
       failed = 1;
+    }
+#pragma omp barrier
+    if (failed) {
     } else if (s.team) {
-      float* m = v + v_size;
-      for (int index = 0; index < blocks; ++index) {
-        const Block block = block_at(plan, s, index);
-        const int count = block.count * block.depths;
-#pragma omp for schedule(static)
-        for (int item = 0; item < block.count * inputs; ++item)
-          transform_input(plan, block, x, block.first + item / inputs, item % inputs * kTogether, v,
-                          mine);
-#pragma omp for schedule(static)
-        for (int slot = 0; slot < plan.slots; ++slot)
-          for (int group = 0; group < group_count(plan.out); ++group)
-            gemm(plan, plan.in.count, plan.out, count, group, v + slot * kLanes,
-                 packed + slot * u_slot, m + slot * kLanes);
-#pragma omp for schedule(static)
-        for (int item = 0; item < block.count * outputs; ++item)
-          transform_output(plan, block, m, block.first + item / outputs,
-                           item % outputs * kTogether, epilogue, y, mine);
-      }
+      forward_team(plan, s, x, packed, epilogue, shared, own, y);
     } else {
-      float* m = v + v_size;
-#pragma omp for schedule(dynamic, 1)
-      for (int index = 0; index < blocks; ++index) {
-        const Block block = block_at(plan, s, index);
-        const int count = block.count * block.depths;
-        for (int column = 0; column < block.count; ++column)
-          for (int vector = 0; vector < plan.in.vectors; vector += kTogether)
-            transform_input(plan, block, x, block.first + column, vector, v, mine);
-        for (int slot = 0; slot < plan.slots; ++slot)
-          for (int group = 0; group < group_count(plan.out); ++group)
-            gemm(plan, plan.in.count, plan.out, count, group, v + slot * kLanes,
-                 packed + slot * u_slot, m + slot * kLanes);
-        for (int column = 0; column < block.count; ++column)
-          for (int vector = 0; vector < plan.out.vectors; vector += kTogether)
-            transform_output(plan, block, m, block.first + column, vector, epilogue, y, mine);
-      }
+      forward_private(plan, s, x, packed, epilogue, own, y);
     }
   }
   return failed;

@@ -7,10 +7,11 @@
 namespace VW_ISA {
 
 // v: tile-major lanes of one vector of channels, the next vector `v_step` on; u: C_in rows of
-// VECTORS vectors; m: as v. An accumulator stays in its register through the whole sum.
+// VECTORS vectors; m: as v. An accumulator stays in its register through the whole sum. ahead: what
+// of the weight to fetch meanwhile, so many floats a step.
 template <int ROWS, int VECTORS>
 static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const float* u, int channels,
-                      float* m, ptrdiff_t m_step) {
+                      float* m, ptrdiff_t m_step, const float* ahead, int ahead_step) {
   vec sum[ROWS][VECTORS];
 #pragma GCC unroll 32
   for (int r = 0; r < ROWS; ++r)
@@ -25,6 +26,9 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const flo
       vec b[VECTORS];
 #pragma GCC unroll 4
       for (int n = 0; n < VECTORS; ++n) b[n] = load(u + n * kLanes);
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + kCacheLine, 0, 2);
+      ahead += ahead_step;
 #pragma GCC unroll 32
       for (int r = 0; r < ROWS; ++r) {
         const float a = v[r * row + k];
@@ -40,7 +44,8 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const flo
 }
 
 typedef void (*GemmTile)(const float* v, ptrdiff_t row, ptrdiff_t v_step, const float* u,
-                         int channels, float* m, ptrdiff_t m_step);
+                         int channels, float* m, ptrdiff_t m_step, const float* ahead,
+                         int ahead_step);
 
 // Rows that fill the registers beside the vectors of u and one broadcast value.
 #if VW_REGISTERS == 32
@@ -79,21 +84,38 @@ static GemmTile gemm_tile(int rows, int vectors) {
   }
 }
 
-// All tiles of one slot, for one group of the product's columns. sums: channels summed over.
-static void gemm(const Plan& plan, int sums, const Channels& to, int tiles, int group,
-                 const float* v, const float* u, float* m) {
-  const int vectors = group_vectors(to, group);
-  const int start = group_start(to, group);
-  const ptrdiff_t step = tiles * plan.row;
+// A weight lies by groups of the product's columns, then slots, then what is summed over: a thread
+// that has a group reads on and on.
+static inline ptrdiff_t weight_at(const Plan& plan, int sums, const Channels& to, int group,
+                                  int slot) {
+  return (ptrdiff_t(group_start(to, group)) * plan.slots + ptrdiff_t(slot) * group_vectors(to, group)) *
+         sums * kLanes;
+}
+
+// Tiles of one slot, for one group of the product's columns. sums: channels summed over; v_step,
+// m_step: from one vector of channels to the next; m: the group's first vector.
+static void gemm(const Plan& plan, int sums, int vectors, int tiles, const float* v,
+                 ptrdiff_t v_step, const float* u, float* m, ptrdiff_t m_step) {
   const int pieces = ceil_div(tiles, kRows[vectors]);
-  u += ptrdiff_t(start) * kLanes * sums;
-  m += start * step;
+  // Each piece fetches its share of the next slot's weight. Left to the machine's prefetcher, the
+  // first piece waits for memory, and memory waits for the others.
+  const ptrdiff_t next = ptrdiff_t(sums) * vectors * kLanes;
   for (int piece = 0, done = 0; piece < pieces; ++piece) {
     const int rows = ceil_div(tiles - done, pieces - piece);
-    gemm_tile(rows, vectors)(v + done * plan.row, plan.row, step, u, sums, m + done * plan.row,
-                             step);
+    gemm_tile(rows, vectors)(v + done * plan.row, plan.row, v_step, u, sums, m + done * plan.row,
+                             m_step, u + next + next * piece / pieces, vectors * kLanes / pieces);
     done += rows;
   }
+}
+
+// The same for every slot.
+static void gemm_slots(const Plan& plan, int sums, const Channels& to, int group, int tiles,
+                       const float* v, ptrdiff_t v_step, const float* packed, float* m,
+                       ptrdiff_t m_step) {
+  const int vectors = group_vectors(to, group);
+  const float* u = packed + weight_at(plan, sums, to, group, 0);
+  for (int slot = 0; slot < plan.slots; ++slot, u += ptrdiff_t(sums) * vectors * kLanes)
+    gemm(plan, sums, vectors, tiles, v + slot * kLanes, v_step, u, m + slot * kLanes, m_step);
 }
 
 // The weight's gradient, dU (C_in x C_out) += V^T (C_in x T) dM (T x C_out): the sum runs over
@@ -153,11 +175,9 @@ static GradientTile gradient_tile(int rows, int vectors) {
 static void gemm_gradient(const Plan& plan, int tiles, int group, const float* v, const float* m,
                           float* u) {
   const int vectors = group_vectors(plan.out, group);
-  const int start = group_start(plan.out, group);
   const ptrdiff_t step = tiles * plan.row;
   const int most_rows = least(8, kRows[vectors]);
-  u += ptrdiff_t(start) * kLanes * plan.in.count;
-  m += start * step;
+  m += group_start(plan.out, group) * step;
   for (int vector = 0; vector < plan.in.vectors; ++vector, v += step) {
     const int lanes = least(kLanes, plan.in.count - vector * kLanes);
     const int pieces = ceil_div(lanes, most_rows);

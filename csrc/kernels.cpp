@@ -46,13 +46,16 @@ static int backward(const vw_problem& problem, const float* x, const float* dy,
 static int64_t workspace_bytes(const vw_problem& problem) {
   Plan plan;
   make_plan(problem, plan);
-  const Schedule s = forward_schedule(plan);
-  return int64_t(forward_bytes(plan, s)) * (s.team ? 1 : plan.threads);
+  const Memory memory = forward_memory(plan, forward_schedule(plan));
+  return int64_t(memory.shared + memory.own * plan.threads);
 }
 
 static void release(int threads) {
 #pragma omp parallel num_threads(threads)
-  workspace.release();
+  {
+    workspace.release();
+    products.release();
+  }
 }
 
 #define VW_TEXT(name) #name

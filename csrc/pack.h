@@ -1,8 +1,8 @@
-// The weight's layout: slots x groups of output channels x C_in x vectors of the group, so that the
+// The weight's layout: groups of output channels x slots x C_in x vectors of the group, so that the
 // GEMM reads it from end to end. The gradient of the weight has the same layout.
 #pragma once
 
-#include "plan.h"
+#include "gemm.h"
 
 namespace VW_ISA {
 
@@ -31,8 +31,8 @@ static inline void transpose(const float* from, int64_t from_step, float* to, in
 template <bool PACK, typename Float>
 static void repack_slot(const Plan& plan, int slot, Float* u, const Steps& steps, float* packed) {
   Float* column = u + plan.source[slot] * steps.column;
-  float* at = packed + slot * int64_t(plan.in.count) * plan.out.vectors * kLanes;
   for (int group = 0; group < group_count(plan.out); ++group) {
+    float* at = packed + weight_at(plan, plan.in.count, plan.out, group, slot);
     const int first = group_start(plan.out, group) * kLanes;
     const int width = group_vectors(plan.out, group) * kLanes;
     const int there = least(width, plan.out.count - first);
@@ -62,7 +62,6 @@ static void repack_slot(const Plan& plan, int slot, Float* u, const Steps& steps
     if (PACK && there < width)
       for (int c = 0; c < plan.in.count; ++c)
         for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
-    at += int64_t(plan.in.count) * width;
   }
 }
 
@@ -71,10 +70,10 @@ static void repack_slot(const Plan& plan, int slot, Float* u, const Steps& steps
 template <bool PACK, typename Float>
 static void repack_columns(const Plan& plan, int group, int c, Float* u, const Steps& steps,
                            float* packed) {
-  const int64_t slot_size = int64_t(plan.in.count) * plan.out.vectors * kLanes;
   const int start = group_start(plan.out, group), width = group_vectors(plan.out, group) * kLanes;
   const int there = least(width, plan.out.count - start * kLanes);
-  float* at = packed + int64_t(start) * kLanes * plan.in.count + int64_t(c) * width;
+  const int64_t slot_size = int64_t(plan.in.count) * width;
+  float* at = packed + weight_at(plan, plan.in.count, plan.out, group, 0) + int64_t(c) * width;
   for (int o = 0; o < width; o += kSquare) {
     const int outs = most(0, least(kSquare, there - o));
     Float* far = u + (start * kLanes + o) * steps.out + c * steps.in;

@@ -147,8 +147,10 @@ static void make_plan(const vw_problem& given, Plan& plan) {
 }
 
 // The columns of a matrix product, in groups that fit the registers: even ones, the wider first.
+// Beyond two groups their number is even, so that two threads have the same to do.
 static inline int group_count(const Channels& channels) {
-  return ceil_div(channels.vectors, kMaxVectors);
+  const int groups = ceil_div(channels.vectors, kMaxVectors);
+  return groups > 2 ? groups + groups % 2 : groups;
 }
 
 static inline int group_vectors(const Channels& channels, int group) {

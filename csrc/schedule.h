@@ -11,7 +11,11 @@ namespace VW_ISA {
 // the part of the shared one that a block may take. V and M of a private block stay in the former;
 // those of a team's block go through the latter.
 constexpr int64_t kPrivateBytes = 1200 << 10;
-constexpr int64_t kTeamBytes = 40 << 20;
+constexpr int64_t kTeamBytes = 24 << 20;
+// M of one thread of a team, and where the weight is larger than the shared cache.
+constexpr int64_t kProductBytes = 900 << 10;
+constexpr int64_t kFarProductBytes = 4 << 20;
+constexpr int64_t kFarWeight = 24 << 20;
 // A weight beyond this is read from far away: once a block of the team, not once a private block.
 constexpr int64_t kTeamWeight = 8 << 20;
 constexpr int kLeastTiles = 12;  // two GEMM tiles of rows
@@ -96,7 +100,8 @@ struct Workspace {
   ~Workspace() { release(); }
 };
 
-static thread_local Workspace workspace;
+static thread_local Workspace workspace;  // shared by a team, or a thread's own
+static thread_local Workspace products;   // M of a thread of a team
 static thread_local Scratch scratch;
 
 }  // namespace VW_ISA

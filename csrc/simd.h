@@ -11,6 +11,7 @@
 namespace VW_ISA {
 
 constexpr int kLanes = VW_LANES;
+constexpr int kCacheLine = 16;  // floats
 
 typedef float vec __attribute__((vector_size(VW_LANES * 4)));
 // The same, wherever floats may lie.

@@ -310,15 +310,13 @@ VW_INLINE void plane_square_results(const float* lines, const OutputFactors<ALPH
 // SQUARE as of transform_input_of.
 template <int SQUARE, int M>
 static void transform_output_of(const Plan& plan, const Block& block, const float* m, int column,
-                                int vector, const vw_epilogue& epilogue, float* y,
+                                int vector, int vectors, const vw_epilogue& epilogue, float* y,
                                 Scratch& scratch) {
   const OutputPass along_d = output_pass(plan.d);
   const Column at = column_at(plan, column);
   const int md = plan.d.m, place = plan.h.m * plan.w.m * kLanes;
-  const int vectors = least(kTogether, plan.out.vectors - vector);
   const int tiles = block.count * block.depths;
-  const float* in =
-      m + (ptrdiff_t(vector) * tiles + ptrdiff_t(column - block.first) * block.depths) * plan.row;
+  const float* in = m + ptrdiff_t(column - block.first) * block.depths * plan.row;
   constexpr int alpha = SQUARE ? SQUARE : 4, outputs = SQUARE ? M : 2;
   const OutputFactors<alpha, outputs> factors(plan.h.c);
   float* out[kMaxAlpha];
@@ -336,20 +334,26 @@ static void transform_output_of(const Plan& plan, const Block& block, const floa
     }
 }
 
-// Vectors [vector, vector + kTogether) of a column of tiles.
+// Vectors [vector, vector + vectors) of a column of tiles; m: the first of them.
 static void transform_output(const Plan& plan, const Block& block, const float* m, int column,
-                             int vector, const vw_epilogue& epilogue, float* y, Scratch& scratch) {
+                             int vector, int vectors, const vw_epilogue& epilogue, float* y,
+                             Scratch& scratch) {
   switch (plan.square * 8 + plan.h.m) {
     case 4 * 8 + 2:
-      return transform_output_of<4, 2>(plan, block, m, column, vector, epilogue, y, scratch);
+      return transform_output_of<4, 2>(plan, block, m, column, vector, vectors, epilogue, y,
+                                       scratch);
     case 5 * 8 + 3:
-      return transform_output_of<5, 3>(plan, block, m, column, vector, epilogue, y, scratch);
+      return transform_output_of<5, 3>(plan, block, m, column, vector, vectors, epilogue, y,
+                                       scratch);
     case 6 * 8 + 4:
-      return transform_output_of<6, 4>(plan, block, m, column, vector, epilogue, y, scratch);
+      return transform_output_of<6, 4>(plan, block, m, column, vector, vectors, epilogue, y,
+                                       scratch);
     case 8 * 8 + 6:
-      return transform_output_of<8, 6>(plan, block, m, column, vector, epilogue, y, scratch);
+      return transform_output_of<8, 6>(plan, block, m, column, vector, vectors, epilogue, y,
+                                       scratch);
     default:
-      return transform_output_of<0, 0>(plan, block, m, column, vector, epilogue, y, scratch);
+      return transform_output_of<0, 0>(plan, block, m, column, vector, vectors, epilogue, y,
+                                       scratch);
   }
 }
 

@@ -76,9 +76,7 @@ def _main(weights: Weights) -> Tensor:
     raise AssertionError("a Winograd weight needs at least one part")
 
 
-def _state(
-    weights: Weights, tile: Tile, library: ctypes.CDLL
-) -> tuple[object, ...] | None:
+def _state(weights: Weights, tile: Tile, library: ctypes.CDLL) -> tuple[object, ...] | None:
     """What the packed weight depends on; None where changes could not be seen."""
     state: list[object] = [tile]
     for part in (weights.spatial, weights.winograd, weights.left, weights.right):
