@@ -101,8 +101,17 @@ static void forward_team(const Plan& plan, const Schedule& s, const float* x, co
   }
 }
 
-static int forward(const Plan& plan, const float* x, const float* packed,
+// Large results leave the shared cache before they are read again; their lines need not be read
+// from memory first to be written.
+static bool is_streamed(const Plan& plan, const float* y) {
+  const int64_t size = int64_t(4) * plan.batch * plan.out.count * plan.d.output * plan.h.output * plan.w.output;
+  return plan.y_last && plan.out.count % kLanes == 0 && size > kStreamed &&
+         reinterpret_cast<uintptr_t>(y) % sizeof(vec) == 0;
+}
+
+static int forward(Plan& plan, const float* x, const float* packed,
                    const vw_epilogue& epilogue, float* y) {
+  plan.streamed = is_streamed(plan, y);
   const Schedule s = forward_schedule(plan);
   const Memory memory = forward_memory(plan, s);
   float* const shared = s.team ? workspace.take(memory.shared) : nullptr;
@@ -122,6 +131,7 @@ static int forward(const Plan& plan, const float* x, const float* packed,
     } else {
       forward_private(plan, s, x, packed, epilogue, own, y);
     }
+    settle();
   }
   return failed;
 }

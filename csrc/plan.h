@@ -52,6 +52,7 @@ struct Plan {
   int square;  // alpha of height and width where they are one transform and no line is pruned
   int16_t source[kMaxColumns];  // slot -> index among the caller's columns
   int threads, tiles, team;
+  bool streamed;  // whether the result is written past the caches
 };
 
 static Axis make_axis(const vw_axis& given) {

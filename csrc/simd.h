@@ -25,6 +25,21 @@ static inline __attribute__((always_inline)) void store(float* to, vec value) {
   *reinterpret_cast<vec_anywhere*>(to) = value;
 }
 
+// Past the caches; `to` at a multiple of the vector's size. settle() before others read it.
+static inline __attribute__((always_inline)) void stream(float* to, vec value) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(value, reinterpret_cast<vec*>(to));
+#elif defined(__AVX512F__)
+  __builtin_ia32_movntps512(to, value);
+#elif defined(__AVX__)
+  __builtin_ia32_movntps256(to, value);
+#else
+  store(to, value);
+#endif
+}
+
+static inline void settle() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
 static inline __attribute__((always_inline)) vec zeros() { return vec{}; }
 
 // The first `count` lanes from memory, zeros behind; reads nothing beyond.

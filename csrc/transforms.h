@@ -41,16 +41,16 @@ static inline Column column_at(const Plan& plan, int index) {
 
 // A clip or a result: N C D H W, or N D H W C.
 struct Volume {
-  int channels, depth, height, width;
+  int samples, channels, depth, height, width;
   bool last;
 };
 
 static inline Volume clip_of(const Plan& plan) {
-  return {plan.in.count, plan.d.input, plan.h.input, plan.w.input, plan.x_last};
+  return {plan.batch, plan.in.count, plan.d.input, plan.h.input, plan.w.input, plan.x_last};
 }
 
 static inline Volume result_of(const Plan& plan) {
-  return {plan.out.count, plan.d.output, plan.h.output, plan.w.output, plan.y_last};
+  return {plan.batch, plan.out.count, plan.d.output, plan.h.output, plan.w.output, plan.y_last};
 }
 
 // Where one frame's patch lies: in the volume itself, or gathered with zeros around it.
@@ -72,14 +72,18 @@ static Patch gather_patch(const Volume& volume, const float* values, int n, int 
     const float* start = values + (ptrdiff_t(n) * volume.depth + frame) * height * row_step +
                          first_row * row_step + ptrdiff_t(first_column) * channels +
                          vector * kLanes;
-    if (inside && lanes == kLanes) return {start, row_step, channels};
+    // Lanes beyond the last channel may hold anything, so also the next pixel's channels.
+    const float* end =
+        values + (ptrdiff_t(volume.samples) * volume.depth) * height * row_step - kLanes;
+    const float* last = start + (rows - 1) * row_step + ptrdiff_t(columns - 1) * channels;
+    if (inside && (lanes == kLanes || last <= end)) return {start, row_step, channels};
     for (int i = 0; i < rows; ++i)
       for (int j = 0; j < columns; ++j) {
         const int row = first_row + i, column = first_column + j;
         vec value = zeros();
         if (row >= 0 && row < height && column >= 0 && column < width) {
           const float* from = start + i * row_step + ptrdiff_t(j) * channels;
-          value = lanes == kLanes ? load(from) : load_first(from, lanes);
+          value = lanes == kLanes || from <= end ? load(from) : load_first(from, lanes);
         }
         store(buffer + (i * columns + j) * kLanes, value);
       }
@@ -223,6 +227,7 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
   const ptrdiff_t plane = ptrdiff_t(plan.h.output) * plan.w.output;
   const vec bias = epilogue.bias ? load_first(epilogue.bias + channel, lanes) : zeros();
   const vec none = zeros();
+  const bool streamed = plan.streamed;
   for (int d = 0; d < depths; ++d)
     for (int i = 0; i < rows; ++i) {
       const float* from = values + (d * plan.h.m + i) * plan.w.m * kLanes;
@@ -237,7 +242,10 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
           if (lanes == kLanes) {
             if (epilogue.residual) value += load(epilogue.residual + offset);
             if (epilogue.relu) value = value < none ? none : value;
-            store(y + offset, value);
+            if (streamed)
+              stream(y + offset, value);
+            else
+              store(y + offset, value);
           } else {
             if (epilogue.residual) value += load_first(epilogue.residual + offset, lanes);
             if (epilogue.relu) value = value < none ? none : value;
@@ -261,7 +269,7 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
 
 // The result's lines come into the cache while the tile is still being computed.
 static inline void expect_result(const Plan& plan, const Column& at, int tile, int vector, float* y) {
-  if (!plan.y_last) return;
+  if (!plan.y_last || plan.streamed) return;
   const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
   const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
   const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
