@@ -56,7 +56,7 @@ static Memory forward_memory(const Plan& plan, const Schedule& s) {
 // v: the first of the tiles.
 static void finish(const Plan& plan, const Block& block, int group, const float* v,
                    ptrdiff_t v_step, const float* packed, const vw_epilogue& epilogue, float* m,
-                   float* y) {
+                   float* y, Scratch& scratch) {
   const int tiles = block.count * block.depths;
   gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step, packed, m, tiles * plan.row);
   for (int column = 0; column < block.count; ++column)
@@ -65,7 +65,8 @@ static void finish(const Plan& plan, const Block& block, int group, const float*
 }
 
 static void forward_private(const Plan& plan, const Schedule& s, const float* x,
-                            const float* packed, const vw_epilogue& epilogue, float* v, float* y) {
+                            const float* packed, const vw_epilogue& epilogue, float* v, float* y,
+                            Scratch& scratch) {
   float* m = v + tile_size(plan, plan.in) * s.columns * s.depths;
 #pragma omp for schedule(dynamic, 1)
   for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
@@ -74,12 +75,14 @@ static void forward_private(const Plan& plan, const Schedule& s, const float* x,
       for (int vector = 0; vector < plan.in.vectors; vector += kTogether)
         transform_input(plan, block, x, block.first + column, vector, v, scratch);
     for (int group = 0; group < group_count(plan.out); ++group)
-      finish(plan, block, group, v, block.count * block.depths * plan.row, packed, epilogue, m, y);
+      finish(plan, block, group, v, block.count * block.depths * plan.row, packed, epilogue, m, y,
+             scratch);
   }
 }
 
 static void forward_team(const Plan& plan, const Schedule& s, const float* x, const float* packed,
-                         const vw_epilogue& epilogue, float* v, float* m, float* y) {
+                         const vw_epilogue& epilogue, float* v, float* m, float* y,
+                         Scratch& scratch) {
   const Part part = forward_part(plan, s);
   const int inputs = ceil_div(plan.in.vectors, kTogether);
   for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
@@ -96,7 +99,7 @@ static void forward_team(const Plan& plan, const Schedule& s, const float* x, co
       if (some.count > 0)
         finish(plan, some, item / part.count,
                v + ptrdiff_t(some.first - block.first) * block.depths * plan.row,
-               block.count * block.depths * plan.row, packed, epilogue, m, y);
+               block.count * block.depths * plan.row, packed, epilogue, m, y, scratch);
     }
   }
 }
@@ -127,9 +130,9 @@ static int forward(Plan& plan, const float* x, const float* packed,
 #pragma omp barrier
     if (failed) {
     } else if (s.team) {
-      forward_team(plan, s, x, packed, epilogue, shared, own, y);
+      forward_team(plan, s, x, packed, epilogue, shared, own, y, scratch);
     } else {
-      forward_private(plan, s, x, packed, epilogue, own, y);
+      forward_private(plan, s, x, packed, epilogue, own, y, scratch);
     }
     settle();
   }

@@ -11,6 +11,7 @@ namespace VW_ISA {
 
 #define VW_INLINE static inline __attribute__((always_inline))
 #define VW_INLINE_MEMBER inline __attribute__((always_inline))
+#define VW_INLINE_LAMBDA __attribute__((always_inline))
 
 // One axis' coefficients as vectors, so that they stay in registers through the lines.
 template <int ALPHA>
@@ -73,38 +74,54 @@ VW_INLINE void input_pair(const vec* x, int k, const InputFactors<ALPHA>& c, vec
   minus = p - q * c.a[k];
 }
 
-template <int ALPHA, bool FULL>
-VW_INLINE float* input_line(const vec* x, int mask, float* out, ptrdiff_t out_step,
+// MASK: the samples that are kept.
+template <int ALPHA, int MASK>
+VW_INLINE float* input_line(const vec* x, float* out, ptrdiff_t out_step,
                             const InputFactors<ALPHA>& c) {
-  int bit = 0;
-  if (c.zero) {
-    if (FULL || mask & 1) {
-      store(out, input_zero<ALPHA>(x, c));
-      out += out_step;
-    }
-    bit = 1;
-  }
-#pragma GCC unroll 4
-  for (int k = 0; k < c.pairs; ++k, bit += 2) {
-    if (FULL || mask & (3 << bit)) {
-      vec plus, minus;
-      input_pair<ALPHA>(x, k, c, plus, minus);
-      if (FULL || mask & (1 << bit)) {
-        store(out, plus);
-        out += out_step;
-      }
-      if (FULL || mask & (2 << bit)) {
-        store(out, minus);
-        out += out_step;
-      }
-    }
-  }
-  if (FULL || mask & (1 << bit)) {
-    store(out, input_infinity<ALPHA>(x, c));
+  constexpr bool zero = ALPHA % 2 == 0;
+  constexpr int pairs = (ALPHA - 1 - zero) / 2;
+  const auto keep = [&](vec value) VW_INLINE_LAMBDA {
+    store(out, value);
     out += out_step;
+  };
+  if (zero && MASK & 1) keep(input_zero<ALPHA>(x, c));
+#pragma GCC unroll 4
+  for (int k = 0; k < pairs; ++k) {
+    const int bit = zero + 2 * k;
+    if (!(MASK & (3 << bit))) continue;
+    vec plus, minus;
+    input_pair<ALPHA>(x, k, c, plus, minus);
+    if (MASK & (1 << bit)) keep(plus);
+    if (MASK & (2 << bit)) keep(minus);
   }
+  if (MASK & (1 << (ALPHA - 1))) keep(input_infinity<ALPHA>(x, c));
   return out;
 }
+
+// Calls `line` with the mask as a constant, for lengths whose masks are few enough to compile each.
+#define VW_MASK(n) \
+  case n:          \
+    if constexpr (n < 1 << ALPHA) line(Mask<n>()); \
+    break;
+#define VW_MASKS_4(n) VW_MASK(n) VW_MASK(n + 1) VW_MASK(n + 2) VW_MASK(n + 3)
+#define VW_MASKS_16(n) VW_MASKS_4(n) VW_MASKS_4(n + 4) VW_MASKS_4(n + 8) VW_MASKS_4(n + 12)
+
+template <int N>
+struct Mask {
+  static constexpr int value = N;
+};
+
+template <int ALPHA, typename Line>
+VW_INLINE void with_mask(int mask, const Line& line) {
+  switch (mask) {
+    VW_MASKS_16(0)
+    VW_MASKS_16(16)
+    VW_MASKS_16(32)
+    VW_MASKS_16(48)
+  }
+}
+
+constexpr int kCompiledAlpha = 6;
 
 template <int ALPHA>
 static float* input_lines(const float* const* in, ptrdiff_t line_step, int lines,
@@ -120,8 +137,21 @@ static float* input_lines(const float* const* in, ptrdiff_t line_step, int lines
     vec x[ALPHA];
 #pragma GCC unroll 8
     for (int i = 0; i < ALPHA; ++i) x[i] = load(from[i] + line * line_step);
-    out = mask == all ? input_line<ALPHA, true>(x, mask, out, out_step, factors)
-                      : input_line<ALPHA, false>(x, mask, out, out_step, factors);
+    if (mask == all) {
+      out = input_line<ALPHA, all>(x, out, out_step, factors);
+    } else if constexpr (ALPHA <= kCompiledAlpha) {
+      with_mask<ALPHA>(mask, [&](auto kept) VW_INLINE_LAMBDA {
+        out = input_line<ALPHA, decltype(kept)::value>(x, out, out_step, factors);
+      });
+    } else {
+      vec kept[ALPHA];
+      input_line<ALPHA, all>(x, reinterpret_cast<float*>(kept), kLanes, factors);
+      for (int i = 0; i < ALPHA; ++i)
+        if (mask & (1 << i)) {
+          store(out, kept[i]);
+          out += out_step;
+        }
+    }
   }
   return out;
 }
@@ -154,31 +184,46 @@ static InputPass input_pass(const Axis& axis) {
   }
 }
 
-// A^T along one axis: from the kept samples of a line, `in_step` apart, to m outputs.
-// out: m pointers; line l writes at l * line_step.
-template <int ALPHA, int M>
-VW_INLINE void output_full(const vec* x, vec* y, const OutputFactors<ALPHA, M>& c) {
+// A^T along one axis: from the kept samples of a line, in order, to m outputs.
+template <int ALPHA, int M, int MASK>
+VW_INLINE void output_line(const vec* x, vec* y, const OutputFactors<ALPHA, M>& c) {
   constexpr bool zero = ALPHA % 2 == 0;
   constexpr int pairs = (ALPHA - 1 - zero) / 2;
-  vec sum[pairs], difference[pairs];
+  constexpr bool first = zero && MASK & 1, last = MASK & (1 << (ALPHA - 1));
+  const vec* at = x + first;
+  vec even[pairs], odd[pairs];
 #pragma GCC unroll 4
   for (int k = 0; k < pairs; ++k) {
-    sum[k] = x[zero + 2 * k] + x[zero + 2 * k + 1];
-    difference[k] = x[zero + 2 * k] - x[zero + 2 * k + 1];
+    const bool plus = MASK & (1 << (zero + 2 * k)), minus = MASK & (2 << (zero + 2 * k));
+    if (plus && minus) {
+      even[k] = at[0] + at[1];
+      odd[k] = at[0] - at[1];
+    } else if (plus || minus) {
+      even[k] = at[0];
+      odd[k] = plus ? at[0] : -at[0];
+    }
+    at += plus + minus;
   }
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
-    const vec* part = i % 2 ? difference : sum;
-    vec value = i == 0 ? part[0] : part[0] * c.power[i][0];
+    vec value = i == 0 && first ? x[0] : zeros();
+    bool begun = i == 0 && first;
 #pragma GCC unroll 4
-    for (int k = 1; k < pairs; ++k)
-      value = i == 0 ? value + part[k] : value + part[k] * c.power[i][k];
-    if (zero && i == 0) value += x[0];
-    if (i == M - 1) value += x[ALPHA - 1];
+    for (int k = 0; k < pairs; ++k) {
+      if (!(MASK & (3 << (zero + 2 * k)))) continue;
+      const vec part = i % 2 ? odd[k] : even[k];
+      if (begun)
+        value = i == 0 ? value + part : value + part * c.power[i][k];
+      else
+        value = i == 0 ? part : part * c.power[i][k];
+      begun = true;
+    }
+    if (i == M - 1 && last) value = begun ? value + *at : *at;
     y[i] = value;
   }
 }
 
+// out: m pointers; line l writes at l * line_step. Kept samples are `in_step` apart.
 template <int ALPHA, int M>
 static const float* output_lines(const float* in, ptrdiff_t in_step, int lines,
                                  const uint8_t* masks, int mask_step, float* const* out,
@@ -190,26 +235,34 @@ static const float* output_lines(const float* in, ptrdiff_t in_step, int lines,
   const OutputFactors<ALPHA, M> factors(axis.c);
   for (int line = 0; line < lines; ++line) {
     const int mask = masks[line * mask_step];
-    vec y[M];
-    if (mask == all) {
-      vec x[ALPHA];
+    const auto transform = [&](auto kept) VW_INLINE_LAMBDA {
+      constexpr int samples = __builtin_popcount(decltype(kept)::value);
+      vec x[samples + 1], y[M];
 #pragma GCC unroll 8
-      for (int k = 0; k < ALPHA; ++k) x[k] = load(in + k * in_step);
-      in += ALPHA * in_step;
-      output_full<ALPHA, M>(x, y, factors);
+      for (int k = 0; k < samples; ++k) x[k] = load(in + k * in_step);
+      in += samples * in_step;
+      output_line<ALPHA, M, decltype(kept)::value>(x, y, factors);
+#pragma GCC unroll 6
+      for (int i = 0; i < M; ++i) store(to[i] + line * line_step, y[i]);
+    };
+    if (mask == all) {
+      transform(Mask<all>());
+    } else if constexpr (ALPHA <= kCompiledAlpha) {
+      with_mask<ALPHA>(mask, transform);
     } else {
-#pragma GCC unroll 6
-      for (int i = 0; i < M; ++i) y[i] = zeros();
-      for (int rest = mask; rest; rest &= rest - 1) {
-        const int k = __builtin_ctz(unsigned(rest));
-        const vec x = load(in);
-        in += in_step;
-#pragma GCC unroll 6
-        for (int i = 0; i < M; ++i) y[i] += x * axis.c.power[i][k];
+      vec x[ALPHA], y[M];
+#pragma GCC unroll 8
+      for (int k = 0; k < ALPHA; ++k) {
+        x[k] = zeros();
+        if (mask & (1 << k)) {
+          x[k] = load(in);
+          in += in_step;
+        }
       }
-    }
+      output_line<ALPHA, M, all>(x, y, factors);
 #pragma GCC unroll 6
-    for (int i = 0; i < M; ++i) store(to[i] + line * line_step, y[i]);
+      for (int i = 0; i < M; ++i) store(to[i] + line * line_step, y[i]);
+    }
   }
   return in;
 }

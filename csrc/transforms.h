@@ -67,6 +67,7 @@ static Patch gather_patch(const Volume& volume, const float* values, int n, int 
   const int lanes = least(kLanes, channels - vector * kLanes);
   const bool inside = first_row >= 0 && first_row + rows <= height && first_column >= 0 &&
                       first_column + columns <= width;
+  const int from = most(0, -first_column), to = least(columns, width - first_column);
   if (volume.last) {
     const ptrdiff_t row_step = ptrdiff_t(width) * channels;
     const float* start = values + (ptrdiff_t(n) * volume.depth + frame) * height * row_step +
@@ -77,21 +78,23 @@ static Patch gather_patch(const Volume& volume, const float* values, int n, int 
         values + (ptrdiff_t(volume.samples) * volume.depth) * height * row_step - kLanes;
     const float* last = start + (rows - 1) * row_step + ptrdiff_t(columns - 1) * channels;
     if (inside && (lanes == kLanes || last <= end)) return {start, row_step, channels};
-    for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < columns; ++j) {
-        const int row = first_row + i, column = first_column + j;
-        vec value = zeros();
-        if (row >= 0 && row < height && column >= 0 && column < width) {
-          const float* from = start + i * row_step + ptrdiff_t(j) * channels;
-          value = lanes == kLanes || from <= end ? load(from) : load_first(from, lanes);
-        }
-        store(buffer + (i * columns + j) * kLanes, value);
+    for (int i = 0; i < rows; ++i) {
+      const bool there = first_row + i >= 0 && first_row + i < height;
+      float* to_row = buffer + i * columns * kLanes;
+      for (int j = 0; j < columns; ++j) store(to_row + j * kLanes, zeros());
+      if (!there) continue;
+      const float* from_row = start + i * row_step;
+      for (int j = from; j < to; ++j) {
+        const float* pixel = from_row + ptrdiff_t(j) * channels;
+        __builtin_prefetch(pixel + height * row_step);
+        store(to_row + j * kLanes,
+              lanes == kLanes || pixel <= end ? load(pixel) : load_first(pixel, lanes));
       }
+    }
   } else {
     const ptrdiff_t plane = ptrdiff_t(height) * width;
     const float* start =
         values + ((ptrdiff_t(n) * channels + vector * kLanes) * volume.depth + frame) * plane;
-    const int from = most(0, -first_column), to = least(columns, width - first_column);
     if (!inside || lanes < kLanes)
       for (int i = 0; i < rows * columns; ++i) store(buffer + i * kLanes, zeros());
     for (int i = 0; i < rows; ++i) {
@@ -131,7 +134,7 @@ static inline void plane_lines(const Plan& plan, const Patch& patch, float* to, 
 template <int ALPHA>
 VW_INLINE void plane_square(const Patch& patch, const InputFactors<ALPHA>& factors, float* to) {
   constexpr bool zero = ALPHA % 2 == 0;
-  constexpr int pairs = (ALPHA - 1 - zero) / 2;
+  constexpr int pairs = (ALPHA - 1 - zero) / 2, all = (1 << ALPHA) - 1;
   // Two widths at a time, all heights of which stay in registers between the two transforms.
 #pragma GCC unroll 4
   for (int k = 0; k <= pairs; ++k) {
@@ -151,11 +154,10 @@ VW_INLINE void plane_square(const Patch& patch, const InputFactors<ALPHA>& facto
       }
     }
     if (!ends || zero)
-      input_line<ALPHA, true>(one, 0, to + (ends ? 0 : zero + 2 * k) * ALPHA * kLanes, kLanes,
-                              factors);
-    input_line<ALPHA, true>(other, 0,
-                            to + (ends ? ALPHA - 1 : zero + 2 * k + 1) * ALPHA * kLanes, kLanes,
-                            factors);
+      input_line<ALPHA, all>(one, to + (ends ? 0 : zero + 2 * k) * ALPHA * kLanes, kLanes,
+                             factors);
+    input_line<ALPHA, all>(other, to + (ends ? ALPHA - 1 : zero + 2 * k + 1) * ALPHA * kLanes,
+                           kLanes, factors);
   }
 }
 
@@ -217,6 +219,38 @@ static void transform_input(const Plan& plan, const Block& block, const float* x
   }
 }
 
+// Rows x columns of results, whose channels are a vector and lie last.
+template <bool RESIDUAL, bool RELU, bool STREAMED>
+static void write_vectors(const float* from, ptrdiff_t from_row, int rows, int columns, vec bias,
+                          const float* residual, float* to, ptrdiff_t to_row, ptrdiff_t channels) {
+  const vec none = zeros();
+  for (int i = 0; i < rows; ++i)
+    for (int j = 0; j < columns; ++j) {
+      const ptrdiff_t offset = i * to_row + j * channels;
+      vec value = load(from + i * from_row + j * kLanes) + bias;
+      if (RESIDUAL) value += load(residual + offset);
+      if (RELU) value = value < none ? none : value;
+      if (STREAMED)
+        stream(to + offset, value);
+      else
+        store(to + offset, value);
+    }
+}
+
+typedef void (*WriteVectors)(const float* from, ptrdiff_t from_row, int rows, int columns, vec bias,
+                             const float* residual, float* to, ptrdiff_t to_row,
+                             ptrdiff_t channels);
+
+static WriteVectors write_vectors_of(const vw_epilogue& epilogue, bool streamed) {
+  static constexpr WriteVectors all[8] = {
+      write_vectors<false, false, false>, write_vectors<false, false, true>,
+      write_vectors<false, true, false>,  write_vectors<false, true, true>,
+      write_vectors<true, false, false>,  write_vectors<true, false, true>,
+      write_vectors<true, true, false>,   write_vectors<true, true, true>,
+  };
+  return all[4 * bool(epilogue.residual) + 2 * bool(epilogue.relu) + streamed];
+}
+
 static void write_result(const Plan& plan, const Column& at, int tile, int vector,
                          const float* values, const vw_epilogue& epilogue, float* y) {
   const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
@@ -225,46 +259,35 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
   const int channels = plan.out.count, channel = vector * kLanes;
   const int lanes = least(kLanes, channels - channel);
   const ptrdiff_t plane = ptrdiff_t(plan.h.output) * plan.w.output;
-  const vec bias = epilogue.bias ? load_first(epilogue.bias + channel, lanes) : zeros();
-  const vec none = zeros();
-  const bool streamed = plan.streamed;
-  for (int d = 0; d < depths; ++d)
-    for (int i = 0; i < rows; ++i) {
-      const float* from = values + (d * plan.h.m + i) * plan.w.m * kLanes;
-      const ptrdiff_t frame = tile * plan.d.m + d;
-      const ptrdiff_t pixel = ptrdiff_t(at.h * plan.h.m + i) * plan.w.output + at.w * plan.w.m;
-      if (plan.y_last) {
-        const ptrdiff_t place =
-            ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel;
-        for (int j = 0; j < columns; ++j) {
-          const ptrdiff_t offset = place + ptrdiff_t(j) * channels;
-          vec value = load(from + j * kLanes) + bias;
-          if (lanes == kLanes) {
-            if (epilogue.residual) value += load(epilogue.residual + offset);
-            if (epilogue.relu) value = value < none ? none : value;
-            if (streamed)
-              stream(y + offset, value);
-            else
-              store(y + offset, value);
-          } else {
-            if (epilogue.residual) value += load_first(epilogue.residual + offset, lanes);
-            if (epilogue.relu) value = value < none ? none : value;
-            store_first(y + offset, value, lanes);
-          }
-        }
-      } else {
-        for (int lane = 0; lane < lanes; ++lane) {
-          const ptrdiff_t place =
-              ((at.n * ptrdiff_t(channels) + channel + lane) * plan.d.output + frame) * plane +
-              pixel;
-          for (int j = 0; j < columns; ++j) {
-            float value = from[j * kLanes + lane] + (epilogue.bias ? epilogue.bias[channel + lane] : 0);
-            if (epilogue.residual) value += epilogue.residual[place + j];
-            y[place + j] = epilogue.relu && value < 0 ? 0 : value;
-          }
-        }
-      }
+  const ptrdiff_t pixel = ptrdiff_t(at.h * plan.h.m) * plan.w.output + at.w * plan.w.m;
+  const ptrdiff_t from_row = plan.w.m * kLanes;
+  for (int d = 0; d < depths; ++d, values += plan.h.m * from_row) {
+    const ptrdiff_t frame = tile * plan.d.m + d;
+    if (plan.y_last && lanes == kLanes) {
+      const ptrdiff_t place =
+          ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel;
+      write_vectors_of(epilogue, plan.streamed)(
+          values, from_row, rows, columns, epilogue.bias ? load(epilogue.bias + channel) : zeros(),
+          epilogue.residual ? epilogue.residual + place : nullptr, y + place, ptrdiff_t(plan.w.output) * channels, channels);
+      continue;
     }
+    const ptrdiff_t steps[3] = {  // from lane to lane, row to row, column to column
+        plan.y_last ? 1 : plan.d.output * plane,
+        ptrdiff_t(plan.w.output) * (plan.y_last ? channels : 1), plan.y_last ? channels : 1};
+    const ptrdiff_t place =
+        plan.y_last
+            ? ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel
+            : ((at.n * ptrdiff_t(channels) + channel) * plan.d.output + frame) * plane + pixel;
+    for (int i = 0; i < rows; ++i)
+      for (int lane = 0; lane < lanes; ++lane)
+        for (int j = 0; j < columns; ++j) {
+          const ptrdiff_t offset = place + lane * steps[0] + i * steps[1] + j * steps[2];
+          float value = values[i * from_row + j * kLanes + lane];
+          if (epilogue.bias) value += epilogue.bias[channel + lane];
+          if (epilogue.residual) value += epilogue.residual[offset];
+          y[offset] = epilogue.relu && value < 0 ? 0 : value;
+        }
+  }
 }
 
 // The result's lines come into the cache while the tile is still being computed.
@@ -296,20 +319,21 @@ static inline void plane_results(const Plan& plan, const float* lines, float* re
 template <int ALPHA, int M>
 VW_INLINE void plane_square_results(const float* lines, const OutputFactors<ALPHA, M>& factors,
                                     float* result) {
+  constexpr int all = (1 << ALPHA) - 1;
   vec rows[M][ALPHA];
 #pragma GCC unroll 8
   for (int j = 0; j < ALPHA; ++j) {
     vec x[ALPHA], y[M];
 #pragma GCC unroll 8
     for (int i = 0; i < ALPHA; ++i) x[i] = load(lines + (j * ALPHA + i) * kLanes);
-    output_full<ALPHA, M>(x, y, factors);
+    output_line<ALPHA, M, all>(x, y, factors);
 #pragma GCC unroll 6
     for (int i = 0; i < M; ++i) rows[i][j] = y[i];
   }
 #pragma GCC unroll 6
   for (int i = 0; i < M; ++i) {
     vec y[M];
-    output_full<ALPHA, M>(rows[i], y, factors);
+    output_line<ALPHA, M, all>(rows[i], y, factors);
 #pragma GCC unroll 6
     for (int j = 0; j < M; ++j) store(result + (i * M + j) * kLanes, y[j]);
   }
