@@ -7,6 +7,7 @@
 
 #include "adjoint_transforms.h"
 #include "gemm.h"
+#include "pack.h"
 #include "schedule.h"
 
 namespace VW_ISA {
@@ -25,9 +26,58 @@ static void fill_zero(float* values, int64_t count) {
   for (int64_t i = 0; i < count; ++i) values[i] = 0;
 }
 
-static int backward(const Plan& plan, const float* x, const float* dy, const float* packed,
-                    float* dx, float* du) {
-  const int64_t v_tile = du ? tile_size(plan, plan.in) : 0;
+// Rows of C_in floats to rows of whole vectors with zeros behind.
+static void pad_rows(const Plan& plan, const float* rows, float* padded) {
+  const int width = plan.in.vectors * kLanes;
+  for (int o = 0; o < plan.out.count; ++o, rows += plan.in.count, padded += width)
+    for (int i = 0; i < width; ++i) padded[i] = i < plan.in.count ? rows[i] : 0;
+}
+
+static void unpad_rows(const Plan& plan, const float* padded, float* rows) {
+  const int width = plan.in.vectors * kLanes;
+  for (int o = 0; o < plan.out.count; ++o, rows += plan.in.count, padded += width)
+    for (int i = 0; i < plan.in.count; ++i) rows[i] = padded[i];
+}
+
+// Gradients asked for; those that are not are null.
+struct Asked {
+  const vw_weight* u;
+  float* dx;
+  const vw_weight* du;
+  float* gate;  // of each kept column: the sum of gradient times weight
+};
+
+// The products of one slot. v, dm, dv: its first tile; padded: memory for two columns of the weight
+// in rows of whole vectors, or null where C_in is whole.
+static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int tiles, bool begun,
+                           bool last, bool streamed, const float* v, const float* dm, float* dv,
+                           float* padded) {
+  const int source = plan.source[slot];
+  const ptrdiff_t row = padded ? plan.in.vectors * kLanes : plan.in.count;
+  float* const u = asked.u ? asked.u->values + column_of(*asked.u, source) : nullptr;
+  float* const wide_u = padded, *const wide_du = padded ? padded + plan.out.count * row : nullptr;
+  if (padded && u) pad_rows(plan, u, wide_u);
+  if (asked.dx)
+    gemm_plain(plan, plan.out.count, plan.in, tiles, dm,
+               {padded ? wide_u : u, row, scale_of(*asked.u, source)}, dv);
+  if (!asked.du) return;
+  float* const du = asked.du->values + column_of(*asked.du, source);
+  if (padded && begun) pad_rows(plan, du, wide_du);
+  const Gradient gradient{padded ? wide_du : du,
+                          row,
+                          begun,
+                          last,
+                          streamed && last && !begun && !padded,
+                          scale_of(*asked.du, source),
+                          asked.gate ? (padded ? wide_u : u) : nullptr};
+  const float weighted = gemm_gradient(plan, tiles, v, dm, gradient);
+  if (padded) unpad_rows(plan, wide_du, du);
+  if (asked.gate && last) asked.gate[source] = weighted;
+}
+
+static int backward(const Plan& plan, const float* x, const float* dy, const Asked& asked) {
+  float* const dx = asked.dx;
+  const int64_t v_tile = asked.du ? tile_size(plan, plan.in) : 0;
   const int64_t dm_tile = tile_size(plan, plan.out);
   const int64_t dv_tile = dx ? tile_size(plan, plan.in) : 0;
   const int64_t per_tile = v_tile + dm_tile + dv_tile;
@@ -39,20 +89,33 @@ static int backward(const Plan& plan, const float* x, const float* dy, const flo
   float* const dv = dm + dm_tile * tiles;
   const int inputs = ceil_div(plan.in.vectors, kTogether);
   const int outputs = ceil_div(plan.out.vectors, kTogether);
+  const int blocks = s.column_blocks * s.depth_blocks;
   const Colours colour = colours(plan);
+  const bool whole = plan.in.count % kLanes == 0;
+  const size_t column = sizeof(float) * plan.out.count * plan.in.vectors * kLanes;
+  const bool streamed =
+      asked.du && reinterpret_cast<uintptr_t>(asked.du->values) % sizeof(vec) == 0 &&
+      asked.du->column % kLanes == 0 &&
+      int64_t(4) * plan.slots * plan.in.count * plan.out.count > kStreamed;
+  int failed = 0;
 #pragma omp parallel num_threads(plan.threads)
   {
     Scratch& mine = scratch;
+    float* const padded = whole ? nullptr : products.take(2 * column);
+    if (!whole && !padded) {
+#pragma omp atomic write
+      failed = 1;
+    }
     if (dx) fill_zero(dx, int64_t(plan.batch) * plan.in.count * plan.d.input * plan.h.input * plan.w.input);
-    if (du) fill_zero(du, weight_size(plan, plan.in, plan.out));
-    for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
+#pragma omp barrier
+    for (int index = 0; index < blocks && !failed; ++index) {
       const Block block = block_at(plan, s, index);
       const int count = block.count * block.depths;
 #pragma omp for schedule(static) nowait
       for (int item = 0; item < block.count * outputs; ++item)
         spread_result(plan, block, dy, block.first + item / outputs, item % outputs * kTogether,
                       dm, mine);
-      if (du) {
+      if (asked.du) {
 #pragma omp for schedule(static) nowait
         for (int item = 0; item < block.count * inputs; ++item)
           transform_input(plan, block, x, block.first + item / inputs, item % inputs * kTogether,
@@ -62,16 +125,8 @@ static int backward(const Plan& plan, const float* x, const float* dy, const flo
 #pragma omp for schedule(static)
       for (int slot = 0; slot < plan.slots; ++slot) {
         const ptrdiff_t at = ptrdiff_t(slot) * kLanes;
-        const ptrdiff_t step = count * plan.row;
-        if (du)
-          for (int group = 0; group < group_count(plan.out); ++group)
-            gemm_gradient(plan, count, group, v + at, dm + at,
-                          du + weight_at(plan, plan.in.count, plan.out, group, slot));
-        if (dx)
-          for (int group = 0; group < group_count(plan.in); ++group)
-            gemm(plan, plan.out.count, group_vectors(plan.in, group), count, dm + at, step,
-                 packed + weight_at(plan, plan.out.count, plan.in, group, slot),
-                 dv + at + group_start(plan.in, group) * step, step);
+        slot_gradients(plan, asked, slot, count, index > 0, index + 1 == blocks, streamed, v + at,
+                       dm + at, dv + at, padded);
       }
       if (!dx) continue;
       for (int turn = 0; turn < colour.h * colour.w; ++turn) {
@@ -84,8 +139,9 @@ static int backward(const Plan& plan, const float* x, const float* dy, const flo
         }
       }
     }
+    settle();
   }
-  return 0;
+  return failed;
 }
 
 }  // namespace VW_ISA

@@ -64,19 +64,13 @@ const char* vw_isa(void) { return chosen().name; }
 
 int64_t vw_packed_size(const vw_problem* problem) { return chosen().packed_size(*problem); }
 
-void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride, int64_t out_stride,
-             int64_t in_stride, const float* scale, float* packed) {
-  chosen().pack(allowed(problem), u, column_stride, out_stride, in_stride, scale, packed);
+void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed) {
+  chosen().pack(allowed(problem), *u, packed);
 }
 
-void vw_unpack(const vw_problem* problem, const float* packed, int64_t column_stride,
-               int64_t out_stride, int64_t in_stride, float* u) {
-  chosen().unpack(allowed(problem), packed, column_stride, out_stride, in_stride, u);
-}
-
-int vw_backward(const vw_problem* problem, const float* x, const float* dy, const float* packed,
-                float* dx, float* du) {
-  return chosen().backward(allowed(problem), x, dy, packed, dx, du);
+int vw_backward(const vw_problem* problem, const float* x, const float* dy, const vw_weight* u,
+                float* dx, const vw_weight* du, float* gate) {
+  return chosen().backward(allowed(problem), x, dy, u, dx, du, gate);
 }
 
 int vw_forward(const vw_problem* problem, const float* x, const float* packed,

@@ -6,12 +6,26 @@
 
 namespace VW_ISA {
 
-// v: tile-major lanes of one vector of channels, the next vector `v_step` on; u: C_in rows of
-// VECTORS vectors; m: as v. An accumulator stays in its register through the whole sum. ahead: what
-// of the weight to fetch meanwhile, so many floats a step.
+// The weight of one product: rows of vectors, `row` floats apart, and what it is multiplied by.
+struct Factor {
+  const float* values;
+  ptrdiff_t row;
+  float scale;
+};
+
+// What of the weight to fetch meanwhile, `step` floats further at each row.
+struct Ahead {
+  const float* values;
+  ptrdiff_t step;
+};
+
+// v: tile-major lanes of one vector of channels, the next vector `v_step` on; u: a row for each
+// channel summed over; m: as v. An accumulator stays in its register through the whole sum.
 template <int ROWS, int VECTORS>
-static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const float* u, int channels,
-                      float* m, ptrdiff_t m_step, const float* ahead, int ahead_step) {
+static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const Factor& factor,
+                      int channels, float* m, ptrdiff_t m_step, Ahead ahead) {
+  const float* u = factor.values;
+  const ptrdiff_t u_row = factor.row;
   vec sum[ROWS][VECTORS];
 #pragma GCC unroll 32
   for (int r = 0; r < ROWS; ++r)
@@ -22,13 +36,13 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const flo
     // The next slot's part of these rows.
 #pragma GCC unroll 32
     for (int r = 0; r < ROWS; ++r) __builtin_prefetch(v + r * row + kLanes);
-    for (int k = 0; k < count; ++k, u += VECTORS * kLanes) {
+    for (int k = 0; k < count; ++k, u += u_row) {
       vec b[VECTORS];
 #pragma GCC unroll 4
       for (int n = 0; n < VECTORS; ++n) b[n] = load(u + n * kLanes);
-      __builtin_prefetch(ahead, 0, 2);
-      __builtin_prefetch(ahead + kCacheLine, 0, 2);
-      ahead += ahead_step;
+      __builtin_prefetch(ahead.values, 0, 2);
+      __builtin_prefetch(ahead.values + kCacheLine, 0, 2);
+      ahead.values += ahead.step;
 #pragma GCC unroll 32
       for (int r = 0; r < ROWS; ++r) {
         const float a = v[r * row + k];
@@ -40,12 +54,11 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const flo
 #pragma GCC unroll 32
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int n = 0; n < VECTORS; ++n) store(m + n * m_step + r * row, sum[r][n]);
+    for (int n = 0; n < VECTORS; ++n) store(m + n * m_step + r * row, sum[r][n] * factor.scale);
 }
 
-typedef void (*GemmTile)(const float* v, ptrdiff_t row, ptrdiff_t v_step, const float* u,
-                         int channels, float* m, ptrdiff_t m_step, const float* ahead,
-                         int ahead_step);
+typedef void (*GemmTile)(const float* v, ptrdiff_t row, ptrdiff_t v_step, const Factor& factor,
+                         int channels, float* m, ptrdiff_t m_step, Ahead ahead);
 
 // Rows that fill the registers beside the vectors of u and one broadcast value.
 #if VW_REGISTERS == 32
@@ -92,9 +105,9 @@ static inline ptrdiff_t weight_at(const Plan& plan, int sums, const Channels& to
          sums * kLanes;
 }
 
-// Tiles of one slot, for one group of the product's columns. sums: channels summed over; v_step,
-// m_step: from one vector of channels to the next; m: the group's first vector.
-static void gemm(const Plan& plan, int sums, int vectors, int tiles, const float* v,
+// Tiles of one slot, for one group of the product's columns of a packed weight. sums: channels
+// summed over; v_step, m_step: from one vector of channels to the next; m: the group's first vector.
+static void gemm_packed(const Plan& plan, int sums, int vectors, int tiles, const float* v,
                  ptrdiff_t v_step, const float* u, float* m, ptrdiff_t m_step) {
   const int pieces = ceil_div(tiles, kRows[vectors]);
   // Each piece fetches its share of the next slot's weight. Left to the machine's prefetcher, the
@@ -102,8 +115,10 @@ static void gemm(const Plan& plan, int sums, int vectors, int tiles, const float
   const ptrdiff_t next = ptrdiff_t(sums) * vectors * kLanes;
   for (int piece = 0, done = 0; piece < pieces; ++piece) {
     const int rows = ceil_div(tiles - done, pieces - piece);
-    gemm_tile(rows, vectors)(v + done * plan.row, plan.row, v_step, u, sums, m + done * plan.row,
-                             m_step, u + next + next * piece / pieces, vectors * kLanes / pieces);
+    gemm_tile(rows, vectors)(
+        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, 1.0f}, sums,
+        m + done * plan.row, m_step,
+        {u + next + next * piece / pieces, vectors * kLanes / pieces});
     done += rows;
   }
 }
@@ -115,38 +130,82 @@ static void gemm_slots(const Plan& plan, int sums, const Channels& to, int group
   const int vectors = group_vectors(to, group);
   const float* u = packed + weight_at(plan, sums, to, group, 0);
   for (int slot = 0; slot < plan.slots; ++slot, u += ptrdiff_t(sums) * vectors * kLanes)
-    gemm(plan, sums, vectors, tiles, v + slot * kLanes, v_step, u, m + slot * kLanes, m_step);
+    gemm_packed(plan, sums, vectors, tiles, v + slot * kLanes, v_step, u, m + slot * kLanes,
+                m_step);
 }
 
-// The weight's gradient, dU (C_in x C_out) += V^T (C_in x T) dM (T x C_out): the sum runs over
-// tiles. v: ROWS neighbouring channels of the first tile; m: VECTORS vectors, `m_step` apart.
+// Tiles of one slot, for all of the product's columns, by a matrix in plain order; m: the first
+// vector of channels.
+static void gemm_plain(const Plan& plan, int sums, const Channels& to, int tiles, const float* v,
+                       const Factor& factor, float* m) {
+  const ptrdiff_t step = tiles * plan.row;
+  for (int group = 0; group < group_count(to); ++group) {
+    const int vectors = group_vectors(to, group), start = group_start(to, group);
+    const int pieces = ceil_div(tiles, kRows[vectors]);
+    const float* u = factor.values + start * kLanes;
+    for (int piece = 0, done = 0; piece < pieces; ++piece) {
+      const int rows = ceil_div(tiles - done, pieces - piece);
+      // The next group's columns, half of them a piece.
+      const float* next = u + (vectors + piece % 2 * ceil_div(vectors, 2)) * kLanes;
+      gemm_tile(rows, vectors)(v + done * plan.row, plan.row, step, {u, factor.row, factor.scale},
+                               sums, m + start * step + done * plan.row, step, {next, factor.row});
+      done += rows;
+    }
+  }
+}
+
+// A slot of the weight's gradient: C_out rows of C_in floats.
+struct Gradient {
+  float* values;
+  ptrdiff_t row;
+  bool begun, last;      // whether sums of other blocks are there already; whether none comes after
+  bool streamed;         // whether it is written past the caches
+  float scale;           // what the finished gradient is multiplied by
+  const float* weight;   // as values: the sum of gradient times weight is asked for; or null
+};
+
+// dU (C_out x C_in) += dM^T (C_out x T) V (T x C_in): the sum runs over tiles. m: ROWS neighbouring
+// channels of the first tile; v: VECTORS vectors, `v_step` apart; at: floats from the gradient's
+// first value.
 template <int ROWS, int VECTORS>
-static void gradient_tile(const float* v, const float* m, ptrdiff_t row, ptrdiff_t m_step,
-                          int tiles, float* u) {
+static void gradient_tile(const float* m, const float* v, ptrdiff_t row, ptrdiff_t v_step,
+                          int tiles, const Gradient& gradient, ptrdiff_t at, vec& weighted) {
   vec sum[ROWS][VECTORS];
+  float* const u = gradient.values + at;
 #pragma GCC unroll 32
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int n = 0; n < VECTORS; ++n) sum[r][n] = load(u + (r * VECTORS + n) * kLanes);
+    for (int n = 0; n < VECTORS; ++n)
+      sum[r][n] = gradient.begun ? load(u + r * gradient.row + n * kLanes) : zeros();
   for (int t = 0; t < tiles; ++t, v += row, m += row) {
     vec b[VECTORS];
 #pragma GCC unroll 4
-    for (int n = 0; n < VECTORS; ++n) b[n] = load(m + n * m_step);
+    for (int n = 0; n < VECTORS; ++n) b[n] = load(v + n * v_step);
 #pragma GCC unroll 32
     for (int r = 0; r < ROWS; ++r) {
-      const float a = v[r];
+      const float a = m[r];
 #pragma GCC unroll 4
       for (int n = 0; n < VECTORS; ++n) sum[r][n] += b[n] * a;
     }
   }
+  const float scale = gradient.last ? gradient.scale : 1.0f;
 #pragma GCC unroll 32
-  for (int r = 0; r < ROWS; ++r)
+  for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 4
-    for (int n = 0; n < VECTORS; ++n) store(u + (r * VECTORS + n) * kLanes, sum[r][n]);
+    for (int n = 0; n < VECTORS; ++n) {
+      const ptrdiff_t place = r * gradient.row + n * kLanes;
+      if (gradient.last && gradient.weight)
+        weighted += sum[r][n] * load(gradient.weight + at + place);
+      if (gradient.streamed)
+        stream(u + place, sum[r][n] * scale);
+      else
+        store(u + place, sum[r][n] * scale);
+    }
+  }
 }
 
-typedef void (*GradientTile)(const float* v, const float* m, ptrdiff_t row, ptrdiff_t m_step,
-                             int tiles, float* u);
+typedef void (*GradientTile)(const float* m, const float* v, ptrdiff_t row, ptrdiff_t v_step,
+                             int tiles, const Gradient& gradient, ptrdiff_t at, vec& weighted);
 
 template <int VECTORS>
 static GradientTile gradient_tile_of(int rows) {
@@ -171,23 +230,29 @@ static GradientTile gradient_tile(int rows, int vectors) {
   }
 }
 
-// All input channels of one slot, for one group of output channels; u as `pack` lays it out.
-static void gemm_gradient(const Plan& plan, int tiles, int group, const float* v, const float* m,
-                          float* u) {
-  const int vectors = group_vectors(plan.out, group);
+// One slot of the weight's gradient; v, m: its first tile. Returns the sum of gradient times weight.
+static float gemm_gradient(const Plan& plan, int tiles, const float* v, const float* m,
+                           const Gradient& gradient) {
   const ptrdiff_t step = tiles * plan.row;
-  const int most_rows = least(8, kRows[vectors]);
-  m += group_start(plan.out, group) * step;
-  for (int vector = 0; vector < plan.in.vectors; ++vector, v += step) {
-    const int lanes = least(kLanes, plan.in.count - vector * kLanes);
-    const int pieces = ceil_div(lanes, most_rows);
-    for (int piece = 0, done = 0; piece < pieces; ++piece) {
-      const int rows = ceil_div(lanes - done, pieces - piece);
-      gradient_tile(rows, vectors)(v + done, m, plan.row, step, tiles, u);
-      u += ptrdiff_t(rows) * vectors * kLanes;
-      done += rows;
+  vec weighted = zeros();
+  for (int group = 0; group < group_count(plan.in); ++group) {
+    const int vectors = group_vectors(plan.in, group), start = group_start(plan.in, group);
+    const int most_rows = least(8, kRows[vectors]);
+    for (int vector = 0; vector < plan.out.vectors; ++vector) {
+      const int lanes = least(kLanes, plan.out.count - vector * kLanes);
+      const int pieces = ceil_div(lanes, most_rows);
+      for (int piece = 0, done = 0; piece < pieces; ++piece) {
+        const int rows = ceil_div(lanes - done, pieces - piece);
+        const ptrdiff_t at = (vector * kLanes + done) * gradient.row + start * kLanes;
+        gradient_tile(rows, vectors)(m + vector * step + done, v + start * step, plan.row, step,
+                                     tiles, gradient, at, weighted);
+        done += rows;
+      }
     }
   }
+  float sum = 0;
+  for (int lane = 0; lane < kLanes; ++lane) sum += weighted[lane];
+  return sum;
 }
 
 }  // namespace VW_ISA

@@ -14,19 +14,10 @@ static int64_t packed_size(const vw_problem& problem) {
   return weight_size(plan, plan.in, plan.out);
 }
 
-static void pack(const vw_problem& problem, const float* u, int64_t column_stride,
-                 int64_t out_stride, int64_t in_stride, const float* scale, float* packed) {
+static void pack(const vw_problem& problem, const vw_weight& u, float* packed) {
   Plan plan;
   make_plan(problem, plan);
-  repack<true>(plan, u, Steps{column_stride, out_stride, in_stride, scale}, packed);
-}
-
-static void unpack(const vw_problem& problem, const float* packed, int64_t column_stride,
-                   int64_t out_stride, int64_t in_stride, float* u) {
-  Plan plan;
-  make_plan(problem, plan);
-  repack<false>(plan, u, Steps{column_stride, out_stride, in_stride, nullptr},
-                const_cast<float*>(packed));
+  pack(plan, u, packed);
 }
 
 static int forward(const vw_problem& problem, const float* x, const float* packed,
@@ -36,11 +27,11 @@ static int forward(const vw_problem& problem, const float* x, const float* packe
   return forward(plan, x, packed, epilogue, y);
 }
 
-static int backward(const vw_problem& problem, const float* x, const float* dy,
-                    const float* packed, float* dx, float* du) {
+static int backward(const vw_problem& problem, const float* x, const float* dy, const vw_weight* u,
+                    float* dx, const vw_weight* du, float* gate) {
   Plan plan;
   make_plan(problem, plan);
-  return backward(plan, x, dy, packed, dx, du);
+  return backward(plan, x, dy, Asked{u, dx, du, gate});
 }
 
 static int64_t workspace_bytes(const vw_problem& problem) {
@@ -61,7 +52,7 @@ static void release(int threads) {
 #define VW_TEXT(name) #name
 #define VW_NAME(name) VW_TEXT(name)
 extern const Kernels kernels = {
-    VW_NAME(VW_ISA), packed_size, pack, unpack, forward, backward, workspace_bytes, release, peak,
+    VW_NAME(VW_ISA), packed_size, pack, forward, backward, workspace_bytes, release, peak,
 };
 
 }  // namespace VW_ISA

@@ -7,14 +7,11 @@
 struct Kernels {
   const char* name;
   int64_t (*packed_size)(const vw_problem&);
-  void (*pack)(const vw_problem&, const float* u, int64_t column_stride, int64_t out_stride,
-               int64_t in_stride, const float* scale, float* packed);
-  void (*unpack)(const vw_problem&, const float* packed, int64_t column_stride, int64_t out_stride,
-                 int64_t in_stride, float* u);
+  void (*pack)(const vw_problem&, const vw_weight& u, float* packed);
   int (*forward)(const vw_problem&, const float* x, const float* packed, const vw_epilogue&,
                  float* y);
-  int (*backward)(const vw_problem&, const float* x, const float* dy, const float* packed,
-                  float* dx, float* du);
+  int (*backward)(const vw_problem&, const float* x, const float* dy, const vw_weight* u, float* dx,
+                  const vw_weight* du, float* gate);
   int64_t (*workspace)(const vw_problem&);
   void (*release)(int threads);
   double (*peak)(int threads);

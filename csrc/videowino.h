@@ -41,14 +41,17 @@ typedef struct {
 /* Floats of the packed weight. */
 VW_API int64_t vw_packed_size(const vw_problem* problem);
 
-/* From (columns, C_out, C_in), strides in floats, to the layout that vw_forward reads; each column
-   times its scale, where scale is not null. */
-VW_API void vw_pack(const vw_problem* problem, const float* u, int64_t column_stride,
-                    int64_t out_stride, int64_t in_stride, const float* scale, float* packed);
+/* A weight in the order of parameters, or its gradient. Kept column i of the problem is column
+   place[i] of it, or i where place is null; strides are in floats. */
+typedef struct {
+  float* values;
+  int64_t column, out, in;
+  const int32_t* place;
+  const float* scale; /* of each kept column, or null: applied is a column times its scale */
+} vw_weight;
 
-/* The way back: from the packed layout to (columns, C_out, C_in). */
-VW_API void vw_unpack(const vw_problem* problem, const float* packed, int64_t column_stride,
-                      int64_t out_stride, int64_t in_stride, float* u);
+/* To the layout that vw_forward reads, times the scale. */
+VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed);
 
 /* 0, or 1 where memory for the workspace is lacking. */
 VW_API int vw_forward(const vw_problem* problem, const float* x, const float* packed,
@@ -57,10 +60,12 @@ VW_API int vw_forward(const vw_problem* problem, const float* x, const float* pa
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
 
-/* Gradients. packed: the weight packed with C_in and C_out exchanged, or null where dx is null.
-   dx: as x, or null. du: in the packed layout of the weight, or null, and x with it. 0, or 1. */
+/* Gradients of what vw_forward computed from u; each is null where it is not asked for. u, and du
+   beside it, have an in stride of 1 and an out stride of C_in. 0, or 1 where memory is lacking.
+   u: needed for dx and gate.  dx: as x.  du: times the scale; columns that are not kept stay as they
+   are.  gate: of each kept column, the sum of u times its gradient before the scale; with du. */
 VW_API int vw_backward(const vw_problem* problem, const float* x, const float* dy,
-                       const float* packed, float* dx, float* du);
+                       const vw_weight* u, float* dx, const vw_weight* du, float* gate);
 
 /* A number that changes with the values: every `step`-th 32-bit word is looked at, and the rest
    behind the last whole word. */

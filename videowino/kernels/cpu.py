@@ -5,13 +5,14 @@ x: N C_in D H W;  U packed: see csrc/gemm.h;  y: N C_out D' H' W', in x's memory
 
 import ctypes
 from functools import cache, lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
 
 from videowino.kernels import native
 from videowino.kernels.memory import pool
-from videowino.kernels.packed import PackedWeights, pack
+from videowino.kernels.packed import PackedWeights, Plain
 from videowino.winograd import WinogradConv3d, reference
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
@@ -90,38 +91,66 @@ def backward(
     layout = reference.memory_layout(x)
     clip = x.float().contiguous(memory_format=layout)
     dy = grad.float().contiguous(memory_format=layout)
-    single = weights.to(torch.float32)
     problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
-    dx = packed = du = None
-    ungated = single.ungated(tile) if need & {"x", "gate"} else None
-    if "x" in need:
-        assert ungated is not None
-        dx = pool.empty(x.shape, layout)
-        u = ungated.reshape(-1, *weights.channels).mT  # C_in is what comes out
-        gate = None if single.gate is None else single.pick(single.gate, 0)
-        swapped = native.Problem.from_buffer_copy(problem)
-        swapped.in_channels, swapped.out_channels = weights.channels
-        packed = pack(u, gate, swapped, library)
-    if need - {"x", "bias"}:
-        du = pool.flat(library.vw_packed_size(problem))
-    if (dx is not None or du is not None) and dy.numel():
-        pointers = [None if part is None else part.data_ptr() for part in (packed, dx, du)]
-        if library.vw_backward(problem, clip.data_ptr(), dy.data_ptr(), *pointers):
-            raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
+    u = Plain.of(weights, tile).by_rows() if need & {"x", "gate"} else None
+    dx = pool.empty(x.shape, layout) if "x" in need else None
+    du = _gradient_of(weights, tile, need) if need - {"x", "bias"} else None
+    gate = torch.zeros(problem.columns) if "gate" in need else None
+    if not dy.numel():
+        for part in (dx, None if du is None else du.values):
+            if part is not None:
+                part.zero_()
+    elif (dx is not None or du is not None) and library.vw_backward(
+        problem,
+        clip.data_ptr(),
+        dy.data_ptr(),
+        None if u is None else u.native(),
+        None if dx is None else dx.data_ptr(),
+        None if du is None else du.native(),
+        None if gate is None else gate.data_ptr(),
+    ):
+        raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     parts: dict[str, Tensor] = {}
     if du is not None:
-        # Columns next to each other, as parameters have them.
-        out_channels, in_channels = weights.channels
-        full = pool.flat(out_channels * in_channels * problem.columns)
-        full = full.view(*weights.channels, -1).permute(2, 0, 1)
-        if dy.numel():
-            library.vw_unpack(problem, du.data_ptr(), *full.stride(), full.data_ptr())
-        else:
-            full.zero_()
-        parts = reference.weight_gradients(full, single, weights, tile, need, ungated)
+        parts = _parts_of(du, gate, weights, tile, need)
     if "bias" in need:
         parts["bias"] = dy.sum((0, 2, 3, 4))
     return Gradients(x=None if dx is None else dx.to(x.dtype), **parts)
+
+
+def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
+    """Memory for U's gradient: all columns, zero where pruned, for `winograd`; else kept ones."""
+    gate, columns = weights.gate, weights.columns
+    scale = None if gate is None else weights.pick(gate.float(), 0).contiguous()
+    if columns is None or "winograd" not in need:
+        count = tile.positions if columns is None else len(columns)
+        return Plain(
+            pool.flat(count * prod(weights.channels)).view(count, *weights.channels), None, scale
+        )
+    values = pool.flat(tile.positions * prod(weights.channels))
+    values = values.view(tile.positions, *weights.channels)
+    pruned = torch.ones(tile.positions, dtype=torch.bool).index_fill_(0, columns, False)
+    values.index_fill_(0, pruned.nonzero().flatten(), 0)
+    return Plain(values, columns.to(torch.int32), scale)
+
+
+def _parts_of(
+    du: Plain, gate: Tensor | None, weights: Weights, tile: Tile, need: frozenset[str]
+) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    if gate is not None:
+        assert weights.gate is not None
+        parts["gate"] = weights.spread(gate, 0, tile.positions).to(weights.gate.dtype)
+    if "winograd" in need:
+        assert weights.winograd is not None
+        parts["winograd"] = du.values.permute(1, 2, 0).to(weights.winograd.dtype)
+    rest = need & {"spatial", "left", "right"}
+    if rest:
+        kept = du.values.flatten(1)
+        kept = kept if du.place is None else weights.pick(kept, 0)
+        single = weights.to(torch.float32)
+        parts |= reference.part_gradients(kept, single, weights, tile, rest)
+    return parts
 
 
 def workspace(x: Tensor, layer: WinogradConv3d) -> int:

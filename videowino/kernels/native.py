@@ -40,6 +40,19 @@ class Problem(ctypes.Structure):
     )
 
 
+class Weight(ctypes.Structure):
+    """``vw_weight``."""
+
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        ("column", ctypes.c_int64),
+        ("out", ctypes.c_int64),
+        ("in_", ctypes.c_int64),
+        ("place", ctypes.c_void_p),
+        ("scale", ctypes.c_void_p),
+    )
+
+
 class Epilogue(ctypes.Structure):
     """``vw_epilogue``."""
 
@@ -71,12 +84,11 @@ def library() -> ctypes.CDLL | None:
     found.vw_isa.restype = ctypes.c_char_p
     found.vw_packed_size.argtypes = [problem]
     found.vw_packed_size.restype = ctypes.c_int64
-    found.vw_pack.argtypes = [problem, pointer, step, step, step, pointer, pointer]
+    found.vw_pack.argtypes = [problem, ctypes.POINTER(Weight), pointer]
     found.vw_pack.restype = None
     found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]
-    found.vw_unpack.argtypes = [problem, pointer, step, step, step, pointer]
-    found.vw_unpack.restype = None
-    found.vw_backward.argtypes = [problem, pointer, pointer, pointer, pointer, pointer]
+    weight = ctypes.POINTER(Weight)
+    found.vw_backward.argtypes = [problem, pointer, pointer, weight, pointer, weight, pointer]
     found.vw_fingerprint.argtypes = [pointer, step, step]
     found.vw_fingerprint.restype = ctypes.c_uint64
     found.vw_workspace.argtypes = [problem]

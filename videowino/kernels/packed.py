@@ -2,13 +2,14 @@
 
 import ctypes
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from videowino.kernels.memory import pool
 from videowino.kernels.native import Problem
+from videowino.kernels.native import Weight as NativeWeight
 from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
 
@@ -40,7 +41,7 @@ class PackedWeights:
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
-        packed = pack(*single(weights, tile), problem, library)
+        packed = pack(Plain.of(weights, tile), problem, library)
         if state is not None:
             if entry is None:
                 weakref.finalize(main, self._entries.pop, id(main), None)
@@ -48,24 +49,51 @@ class PackedWeights:
         return packed
 
 
-def single(weights: Weights, tile: Tile) -> tuple[Tensor, Tensor | None]:
-    """What `pack` takes, in float32: the sum of the parts, and the kept columns' gates."""
-    parts = weights.to(torch.float32)
-    u = parts.ungated(tile).reshape(-1, *parts.channels)
-    return u, None if parts.gate is None else parts.pick(parts.gate, 0)
+@dataclass(frozen=True)
+class Plain:
+    """A weight in the order of parameters, as the kernel reads it (``vw_weight``).
+
+    Attributes:
+        values: (columns, C_out, C_in) float32, any strides.
+        place: Where the kept columns are among those of `values`; None where they are all.
+        scale: (P',) of the kept columns, or None.
+    """
+
+    values: Tensor
+    place: Tensor | None = None
+    scale: Tensor | None = None
+
+    @classmethod
+    def of(cls, weights: Weights, tile: Tile) -> "Plain":
+        """The sum of the parts in float32 without copies where that can be, gates beside it."""
+        parts = weights.to(torch.float32)
+        scale = None if parts.gate is None else parts.pick(parts.gate, 0).contiguous()
+        if parts.winograd is not None and parts.spatial is None and parts.left is None:
+            place = None if parts.columns is None else parts.columns.to(torch.int32)
+            return cls(parts.winograd.permute(2, 0, 1), place, scale)
+        return cls(parts.ungated(tile).reshape(-1, *parts.channels), None, scale)
+
+    def by_rows(self) -> "Plain":
+        """The same with rows of C_in without gaps, as the gradients need it; copied if it must."""
+        c_in = self.values.shape[2]
+        if self.values.stride()[1:] == (c_in, 1):
+            return self
+        return replace(self, values=self.values.contiguous())
+
+    def native(self) -> NativeWeight:
+        """What to hand over; it holds addresses, so keep the tensors."""
+        return NativeWeight(
+            self.values.data_ptr(),
+            *self.values.stride(),
+            None if self.place is None else self.place.data_ptr(),
+            None if self.scale is None else self.scale.data_ptr(),
+        )
 
 
-def pack(u: Tensor, gate: Tensor | None, problem: Problem, library: ctypes.CDLL) -> Tensor:
-    """U = u gate in the kernel's layout; u: (P', C_out, C_in) float32, any strides; gate: (P',)."""
+def pack(u: Plain, problem: Problem, library: ctypes.CDLL) -> Tensor:
+    """U times its scale in the kernel's layout."""
     packed = pool.flat(library.vw_packed_size(problem))
-    scale = None if gate is None else gate.contiguous()
-    library.vw_pack(
-        problem,
-        u.data_ptr(),
-        *u.stride(),
-        None if scale is None else scale.data_ptr(),
-        packed.data_ptr(),
-    )
+    library.vw_pack(problem, u.native(), packed.data_ptr())
     return packed
 
 

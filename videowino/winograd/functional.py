@@ -263,8 +263,14 @@ def _winograd_conv3d_backward(
         if name in names:
             assert like is not None
             gradient = getattr(gradients, name)
-            results.append(gradient if name == "x" else gradient.to(like.dtype).contiguous())
+            results.append(gradient if name == "x" else _laid_out_as(like, gradient))
     return results
+
+
+def _laid_out_as(part: Tensor, gradient: Tensor) -> Tensor:
+    """A gradient in its parameter's order of memory, which autograd and optimizers then take."""
+    result = torch.empty_like(part)
+    return gradient if gradient.stride() == result.stride() else result.copy_(gradient)
 
 
 @_winograd_conv3d.register_fake
@@ -287,7 +293,7 @@ def _(
     return [
         torch.empty_like(
             part,
-            memory_format=reference.memory_layout(x) if part is x else torch.contiguous_format,
+            memory_format=reference.memory_layout(x) if part is x else torch.preserve_format,
         )
         for part, wanted in zip(parts, need, strict=True)
         if wanted

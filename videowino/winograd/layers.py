@@ -153,8 +153,10 @@ class WinogradConv3d(ColumnMask):
         elif self.parameterization == "vanilla":
             scale = column_scale(self.tile).to(spatial)
             parts = Weights((self.out_channels, self.in_channels), spatial=spatial)
-            u = parts.ungated(self.tile).T.reshape(self.out_channels, self.in_channels, -1)
-            self.weight = nn.Parameter(u / scale, requires_grad=trains)
+            u = parts.ungated(self.tile).reshape(-1, self.out_channels, self.in_channels)
+            # One column after the other in memory: the kernels read and write it as it is.
+            u = (u / scale[:, None, None]).permute(1, 2, 0)
+            self.weight = nn.Parameter(u, requires_grad=trains)
         else:
             assert self.rank is not None
             if self.parameterization == "low_rank":

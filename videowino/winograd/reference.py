@@ -204,14 +204,9 @@ def backward(
 
 
 def weight_gradients(
-    du: Tensor,
-    weights: Weights,
-    given: Weights,
-    tile: Tile,
-    need: frozenset[str],
-    ungated: Tensor | None = None,
+    du: Tensor, weights: Weights, given: Weights, tile: Tile, need: frozenset[str]
 ) -> dict[str, Tensor]:
-    """From dLoss/dU over the kept columns to the parts that U is made of.
+    """From dLoss/dU over the kept columns to gate and parts that U is made of.
 
     Args:
         du: (P', C_out, C_in); overwritten.
@@ -219,17 +214,24 @@ def weight_gradients(
         given: The parts in their own types, which the gradients get.
         tile: As in `forward`.
         need: Which fields of `Gradients` to compute.
-        ungated: `weights.ungated(tile)`, where it is at hand.
     """
     du = du.flatten(1)
     parts: dict[str, Tensor] = {}
     if "gate" in need:
-        ungated = weights.ungated(tile) if ungated is None else ungated
-        pairs = zip(du.split(_SUMMED, 1), ungated.split(_SUMMED, 1), strict=True)
+        assert given.gate is not None
+        pairs = zip(du.split(_SUMMED, 1), weights.ungated(tile).split(_SUMMED, 1), strict=True)
         gate = torch.stack([(a * b).sum(1) for a, b in pairs]).sum(0)
-        parts["gate"] = weights.spread(gate, 0, tile.positions)
+        parts["gate"] = weights.spread(gate, 0, tile.positions).to(given.gate.dtype)
     if weights.gate is not None:
         du *= weights.pick(weights.gate, 0)[:, None]
+    return parts | part_gradients(du, weights, given, tile, need)
+
+
+def part_gradients(
+    du: Tensor, weights: Weights, given: Weights, tile: Tile, need: frozenset[str]
+) -> dict[str, Tensor]:
+    """From the gradient of the parts' sum, (P', C_out * C_in), to that of each; as above."""
+    parts: dict[str, Tensor] = {}
     if "spatial" in need:
         assert weights.spatial is not None
         parts["spatial"] = (du.T @ weights.filter_rows(tile)).reshape(weights.spatial.shape)
