@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gemm.h"
+#include "schedule.h"
 
 namespace VW_ISA {
 
@@ -15,22 +16,32 @@ static inline float scale_of(const vw_weight& weight, int source) {
   return weight.scale ? weight.scale[source] : 1.0f;
 }
 
-constexpr int kSquare = 16;
-
-// Rows and columns exchanged, of kSquare x kSquare floats or fewer, and times a factor.
-static inline void transpose(const float* from, int64_t from_step, float* to, int64_t to_step,
-                             int rows, int columns, float scale) {
-  if (rows == kSquare && columns == kSquare) {
-    for (int j = 0; j < kSquare; ++j)
-      for (int i = 0; i < kSquare; ++i) to[j * to_step + i] = from[i * from_step + j] * scale;
+// A square of the weight, rows and columns exchanged, or what is left of one at its edges.
+static inline void pack_square(const float* from, ptrdiff_t out_step, ptrdiff_t in_step, int outs,
+                               int channels, float scale, bool streamed, float* to,
+                               ptrdiff_t to_step) {
+  if (in_step == 1 && outs == kLanes && channels == kLanes) {
+    vec rows[kLanes];
+#pragma GCC unroll 16
+    for (int j = 0; j < kLanes; ++j) rows[j] = load(from + j * out_step);
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      if (streamed)
+        stream(to + i * to_step, rows[i] * scale);
+      else
+        store(to + i * to_step, rows[i] * scale);
+    }
   } else {
-    for (int j = 0; j < columns; ++j)
-      for (int i = 0; i < rows; ++i) to[j * to_step + i] = from[i * from_step + j] * scale;
+    for (int i = 0; i < channels; ++i)
+      for (int j = 0; j < outs; ++j)
+        to[i * to_step + j] = from[j * out_step + i * in_step] * scale;
   }
 }
 
-// One slot by itself, squares of input by output channels: for weights whose channels are close.
-static void pack_slot(const Plan& plan, int slot, const vw_weight& u, float* packed) {
+// One slot by itself: for weights whose channels are close.
+static void pack_slot(const Plan& plan, int slot, const vw_weight& u, bool streamed,
+                      float* packed) {
   const float* column = u.values + column_of(u, plan.source[slot]);
   const float scale = scale_of(u, plan.source[slot]);
   for (int group = 0; group < group_count(plan.out); ++group) {
@@ -38,19 +49,11 @@ static void pack_slot(const Plan& plan, int slot, const vw_weight& u, float* pac
     const int first = group_start(plan.out, group) * kLanes;
     const int width = group_vectors(plan.out, group) * kLanes;
     const int there = least(width, plan.out.count - first);
-    for (int c = 0; c < plan.in.count; c += kSquare)
-      for (int o = 0; o < there; o += kSquare) {
-        const int channels = least(kSquare, plan.in.count - c), outs = least(kSquare, there - o);
-        const float* far = column + (first + o) * u.out + c * u.in;
-        float* near = at + int64_t(c) * width + o;
-        if (u.in == 1) {
-          transpose(far, u.out, near, width, outs, channels, scale);
-        } else {
-          for (int i = 0; i < channels; ++i)
-            for (int j = 0; j < outs; ++j)
-              near[i * width + j] = far[j * u.out + i * u.in] * scale;
-        }
-      }
+    for (int c = 0; c < plan.in.count; c += kLanes)
+      for (int o = 0; o < there; o += kLanes)
+        pack_square(column + (first + o) * u.out + c * u.in, u.out, u.in, least(kLanes, there - o),
+                    least(kLanes, plan.in.count - c), scale, streamed, at + ptrdiff_t(c) * width + o,
+                    width);
     for (int c = 0; c < plan.in.count; ++c)
       for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
   }
@@ -63,15 +66,15 @@ static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u,
   const int there = least(width, plan.out.count - start * kLanes);
   const int64_t slot_size = int64_t(plan.in.count) * width;
   float* at = packed + weight_at(plan, plan.in.count, plan.out, group, 0) + int64_t(c) * width;
-  for (int o = 0; o < width; o += kSquare) {
-    const int outs = most(0, least(kSquare, there - o));
+  for (int o = 0; o < width; o += kLanes) {
+    const int outs = most(0, least(kLanes, there - o));
     const float* far = u.values + (start * kLanes + o) * u.out + c * u.in;
     for (int slot = 0; slot < plan.slots; ++slot) {
       float* near = at + slot * slot_size + o;
       const float* column = far + column_of(u, plan.source[slot]);
       const float scale = scale_of(u, plan.source[slot]);
       for (int j = 0; j < outs; ++j) near[j] = column[j * u.out] * scale;
-      for (int j = outs; j < least(kSquare, width - o); ++j) near[j] = 0;
+      for (int j = outs; j < least(kLanes, width - o); ++j) near[j] = 0;
     }
   }
 }
@@ -83,8 +86,14 @@ static void pack(const Plan& plan, const vw_weight& u, float* packed) {
     for (int item = 0; item < items; ++item)
       pack_columns(plan, item / plan.in.count, item % plan.in.count, u, packed);
   } else {
-#pragma omp parallel for schedule(static) num_threads(plan.threads)
-    for (int slot = 0; slot < plan.slots; ++slot) pack_slot(plan, slot, u, packed);
+    const bool streamed = 4 * weight_size(plan, plan.in, plan.out) > kStreamed &&
+                          reinterpret_cast<uintptr_t>(packed) % sizeof(vec) == 0;
+#pragma omp parallel num_threads(plan.threads)
+    {
+#pragma omp for schedule(static)
+      for (int slot = 0; slot < plan.slots; ++slot) pack_slot(plan, slot, u, streamed, packed);
+      settle();
+    }
   }
 }
 

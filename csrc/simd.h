@@ -53,6 +53,36 @@ static inline void store_first(float* to, vec value, int count) {
   for (int lane = 0; lane < count; ++lane) to[lane] = value[lane];
 }
 
+#if VW_LANES == 16
+#define VW_EACH_LANE(f) f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), \
+                        f(12), f(13), f(14), f(15)
+#elif VW_LANES == 8
+#define VW_EACH_LANE(f) f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7)
+#else
+#define VW_EACH_LANE(f) f(0), f(1), f(2), f(3)
+#endif
+#define VW_STAY(j) ((j) & S ? kLanes + (j) - S : (j))
+#define VW_SWAP(j) ((j) & S ? kLanes + (j) : (j) + S)
+
+// Exchanges blocks of S lanes between rows S apart; after S = 1, 2, 4, ... rows are columns.
+template <int S>
+static inline __attribute__((always_inline)) void exchange(vec* rows) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & S) continue;
+    const vec a = rows[i], b = rows[i + S];
+    rows[i] = __builtin_shufflevector(a, b, VW_EACH_LANE(VW_STAY));
+    rows[i + S] = __builtin_shufflevector(a, b, VW_EACH_LANE(VW_SWAP));
+  }
+}
+
+static inline __attribute__((always_inline)) void transpose(vec* rows) {
+  exchange<1>(rows);
+  exchange<2>(rows);
+  if constexpr (kLanes > 4) exchange<4>(rows);
+  if constexpr (kLanes > 8) exchange<8>(rows);
+}
+
 constexpr int least_of(int a, int b) { return a < b ? a : b; }
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int most(int a, int b) { return a > b ? a : b; }

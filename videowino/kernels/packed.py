@@ -3,6 +3,7 @@
 import ctypes
 import weakref
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -71,7 +72,9 @@ class Plain:
         if parts.winograd is not None and parts.spatial is None and parts.left is None:
             place = None if parts.columns is None else parts.columns.to(torch.int32)
             return cls(parts.winograd.permute(2, 0, 1), place, scale)
-        return cls(parts.ungated(tile).reshape(-1, *parts.channels), None, scale)
+        kept = tile.positions if parts.columns is None else len(parts.columns)
+        out = pool.flat(kept * prod(parts.channels)).view(kept, -1)
+        return cls(parts.ungated(tile, out).reshape(-1, *parts.channels), None, scale)
 
     def by_rows(self) -> "Plain":
         """The same with rows of C_in without gaps, as the gradients need it; copied if it must."""

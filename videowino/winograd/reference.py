@@ -86,18 +86,17 @@ class Weights:
             return self.transform
         return self.pick(filter_matrix(tile, self.spatial.dtype, self.spatial.device), 0)
 
-    def ungated(self, tile: Tile) -> Tensor:
-        """The sum of the parts over the kept columns, (P', C_out * C_in)."""
+    def ungated(self, tile: Tile, out: Tensor | None = None) -> Tensor:
+        """The sum of the parts over the kept columns, (P', C_out * C_in); in `out`, if given."""
         total: Tensor | None = None
-        if self.spatial is not None:
-            total = self.filter_rows(tile) @ self.spatial.flatten(2).flatten(0, 1).T
         if self.winograd is not None:
-            part = self.pick(self.winograd.flatten(0, 1), 1).T
-            total = part if total is None else total + part
+            total = self.pick(self.winograd.flatten(0, 1), 1).T
+        if self.spatial is not None:
+            part = self.filter_rows(tile), self.spatial.flatten(2).flatten(0, 1).T
+            total = _add_product(total, *part, out)
         if self.left is not None:
             assert self.right is not None
-            part = self.pick(self.right, 1).T @ self.left.T
-            total = part if total is None else total + part
+            total = _add_product(total, self.pick(self.right, 1).T, self.left.T, out)
         assert total is not None, "a Winograd weight needs at least one part"
         return total
 
@@ -120,6 +119,12 @@ class Gradients:
     right: Tensor | None = None
     gate: Tensor | None = None
     bias: Tensor | None = None
+
+
+def _add_product(total: Tensor | None, a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
+    if total is None:
+        return torch.mm(a, b, out=out)
+    return torch.addmm(total, a, b, out=out)
 
 
 def output_size(shape: Sequence[int], tile: Tile, padding: tuple[int, ...]) -> Triple:
