@@ -1,9 +1,11 @@
 """Single convolutions against PyTorch's own: ``python -m benchmarks.conv3d --help``.
 
-Every distinct eligible layer of C3D, R3D-18 and I3D, as a video network runs it, forward: with all
-columns and the best tile, with half and with a quarter of them. Rivals take turns in one process:
-conv3d in the better of its two memory layouts, oneDNN's convolution called by name (at batch 1
-PyTorch takes small clips to a slower routine of its own), and the Winograd layer as users get it.
+Every distinct eligible layer of C3D, R3D-18 and I3D, as a video network runs it. Rivals take turns
+in one process. Forward: conv3d in the better of its two memory layouts, oneDNN's convolution called
+by name (at batch 1 PyTorch takes small clips to a slower routine of its own), and Winograd layers
+as users get them: unpruned as the tile chooser says, with half and with a quarter of the columns
+and the best tile. Training: forward and both gradients of conv3d, and of `vanilla` layers with all
+and with half of their columns. `ONEDNN_MAX_CPU_ISA=AVX2 VIDEOWINO_ISA=avx2` limits both sides.
 """
 
 from __future__ import annotations
@@ -11,9 +13,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,209 +25,224 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.layers import NETWORKS, Layer, conv_of, layers, moved_bytes, products, pruned
+from benchmarks.memory import peak_extra
 from videowino.cli import run as run_main
-from videowino.kernels import cpu, native
-from videowino.models import create_model
-from videowino.timing import alternate
+from videowino.evaluation.environment import describe
+from videowino.kernels import native
+from videowino.kernels.chooser import TileChooser, sensible_tiles
+from videowino.timing import Timing, alternate
 from videowino.winograd import WinogradConv3d
-from videowino.winograd.columns import select_columns
-from videowino.winograd.layers import ineligible_reason
-from videowino.winograd.tile import Triple
-from videowino.winograd.transforms import tile_counts
 
-NETWORKS = {"c3d": (16, 112, 112), "r3d_18": (16, 112, 112), "i3d": (16, 224, 224)}
-SHARES = {"all": 1.0, "half": 0.5, "quarter": 0.25}
-TILES = ((2, 4, 4), (4, 4, 4), (2, 2, 2), (2, 3, 3), (1, 4, 4))
+FORWARD = {"all": 1.0, "half": 0.5, "quarter": 0.25}
+TRAINING = {"all": 1.0, "half": 0.5}
+FIRST, LAST = torch.contiguous_format, torch.channels_last_3d
+# Beside its result a convolution may take so much memory, or half of the result.
+MOST_EXTRA = 64 << 20
+Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A convolution and the clip it is given (D, H, W), stride 1."""
+class Cell:
+    """One Winograd layer: milliseconds, times faster than conv3d, and where the time goes."""
 
-    in_channels: int
-    out_channels: int
-    taps: Triple
-    padding: Triple
-    size: Triple
-
-    def __str__(self) -> str:
-        size = "x".join(map(str, self.size))
-        return f"{self.in_channels:>3} to {self.out_channels:>3}, {size}"
-
-    @property
-    def macs(self) -> int:
-        """Multiplications of the direct convolution of one clip."""
-        return self.in_channels * self.out_channels * math.prod((*self.taps, *self.size))
+    tile: str
+    ms: float
+    speedup: float
+    over_onednn: float | None
+    of_peak: float
+    moved_mb: float
+    extra_mb: float | None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer, batch and thread count; milliseconds, times faster than conv3d, tiles."""
+    """One layer, batch and number of threads, forward or training."""
 
     layer: str
     networks: list[str]
+    work: str
     batch: int
     threads: int
     layout: str
     conv3d_ms: float
-    onednn_ms: float
-    onednn_of_peak: float
-    ms: dict[str, float]
-    speedup: dict[str, float]
-    over_onednn: dict[str, float]
-    tile: dict[str, str]
-    of_peak: dict[str, float]
-    moved_mb: dict[str, float]
-    workspace_mb: dict[str, float]
+    onednn_ms: float | None
+    onednn_of_peak: float | None
+    output_mb: float
+    cells: dict[str, Cell] = field(default_factory=dict)
 
 
-def layers(networks: Iterable[str]) -> dict[Layer, list[str]]:
-    """The distinct eligible layers, and the networks they are in."""
-    found: dict[Layer, list[str]] = {}
-    for name in networks:
-        model = create_model(name, 10).to("meta").eval()
+@dataclass(frozen=True)
+class Setting:
+    """What a row is measured with."""
 
-        def record(conv: nn.Conv3d, args: tuple[Tensor, ...], name: str = name) -> None:
-            layer = Layer(
-                conv.in_channels,
-                conv.out_channels,
-                _triple(conv.kernel_size),
-                _triple(conv.padding),
-                _triple(args[0].shape[2:]),
-            )
-            if name not in found.setdefault(layer, []):
-                found[layer].append(name)
+    layer: Layer
+    networks: list[str]
+    batch: int
+    threads: int
+    peak: float
+    budget: float
 
-        for module in model.modules():
-            if isinstance(module, nn.Conv3d) and ineligible_reason(module) is None:
-                module.register_forward_pre_hook(record)
-        model(torch.empty(1, 3, *NETWORKS[name], device="meta"))
-    return found
+    @property
+    def clip(self) -> Tensor:
+        """Random, channels last in memory."""
+        size = (self.batch, self.layer.in_channels, *self.layer.size)
+        return torch.randn(size).to(memory_format=LAST)
 
+    def time(self, calls: Mapping[str, Call]) -> dict[str, Timing]:
+        """What is reported."""
+        return alternate(calls, budget=self.budget, min_repeats=7, warmup=2, threads=self.threads)
 
-def _triple(values: Iterable[int | str]) -> Triple:
-    d, h, w = (int(value) for value in values)
-    return d, h, w
-
-
-def conv_of(layer: Layer) -> nn.Conv3d:
-    """The dense layer."""
-    torch.manual_seed(0)
-    return nn.Conv3d(
-        layer.in_channels, layer.out_channels, layer.taps, padding=layer.padding, bias=False
-    ).eval()
-
-
-def pruned(layer: Layer, tile: Sequence[int], share: float) -> WinogradConv3d:
-    """The Winograd layer with the best share of its columns, by magnitude."""
-    made = WinogradConv3d.from_conv(
-        conv_of(layer), tile=tile, parameterization="spatial", rank=None
-    ).eval()
-    if share < 1:
-        made.set_column_mask(select_columns({"": made.scores("magnitude")}, 1 - share)[""])
-    return made
-
-
-def measure(layer: Layer, batch: int, threads: int, peak: float, budget: float) -> Row:
-    """Time one layer."""
-    last = torch.channels_last_3d
-    x = torch.randn(batch, layer.in_channels, *layer.size)
-    clip = x.to(memory_format=last)
-    first_conv, last_conv = conv_of(layer), conv_of(layer).to(memory_format=last)  # type: ignore[call-overload]
-    dense = {
-        "N C D H W": _call(first_conv, x),
-        "N D H W C": _call(last_conv, clip),
-        "oneDNN, N C D H W": _onednn(first_conv, x),
-        "oneDNN, N D H W C": _onednn(last_conv, clip),
-    }
-    rivals = {
-        name: {tile: pruned(layer, tile, share) for tile in _tiles(layer)}
-        for name, share in SHARES.items()
-    }
-    quick = partial(alternate, budget=budget / 4, min_repeats=3, warmup=1, threads=threads)
-    with torch.inference_mode():
-        found = quick(dense)
-        layout, onednn = (min(pair, key=lambda name: found[name].median) for pair in _pairs(dense))
-        chosen: dict[str, WinogradConv3d] = {}
-        for name, tiles in rivals.items():
-            times = quick({str(t): _call(module, clip) for t, module in tiles.items()})
-            chosen[name] = tiles[min(tiles, key=lambda tile: times[str(tile)].median)]
-        calls = {"conv3d": dense[layout], "onednn": dense[onednn]}
-        calls |= {name: _call(module, clip) for name, module in chosen.items()}
-        timing = alternate(calls, budget=budget, min_repeats=7, warmup=2, threads=threads)
-        extra = {name: _workspace(module, clip, threads) for name, module in chosen.items()}
-    conv3d, direct = timing.pop("conv3d"), timing.pop("onednn")
-    return Row(
-        layer=str(layer),
-        networks=[],
-        batch=batch,
-        threads=threads,
-        layout=layout,
-        conv3d_ms=conv3d.ms,
-        onednn_ms=direct.ms,
-        onednn_of_peak=2 * layer.macs * batch / direct.median / peak,
-        ms={name: time.ms for name, time in timing.items()},
-        speedup={name: time.speedup(conv3d) for name, time in timing.items()},
-        over_onednn={name: time.speedup(direct) for name, time in timing.items()},
-        tile={name: "x".join(map(str, module.tile.m)) for name, module in chosen.items()},
-        of_peak={
-            name: _products(layer, module, batch) / timing[name].median / peak
-            for name, module in chosen.items()
-        },
-        moved_mb={name: _moved(layer, module, batch) for name, module in chosen.items()},
-        workspace_mb=extra,
-    )
-
-
-def _pairs(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    listed = list(names)
-    return listed[:2], listed[2:]
-
-
-def _tiles(layer: Layer) -> Iterator[tuple[int, ...]]:
-    seen = set()
-    for tile in TILES:
-        fitted = tuple(
-            min(m, s) if r > 1 else 1 for m, s, r in zip(tile, layer.size, layer.taps, strict=True)
+    def best(self, calls: Mapping[str, Call]) -> str:
+        """The fastest, by a shorter look."""
+        times = alternate(
+            calls, budget=self.budget / 4, min_repeats=3, warmup=1, threads=self.threads
         )
-        if fitted not in seen and max(fitted) > 1:
-            seen.add(fitted)
-            yield fitted
+        return min(times, key=lambda name: times[name].median)
 
 
-def _call(module: nn.Module, clip: Tensor) -> Callable[[], object]:
-    return lambda: module(clip)
+def measure_forward(setting: Setting) -> Row:
+    """Inference."""
+    layer, clip = setting.layer, setting.clip
+    modules = {layout: conv_of(layer).to(memory_format=layout) for layout in (FIRST, LAST)}  # type: ignore[call-overload]
+    clips = {layout: clip.to(memory_format=layout) for layout in modules}
+    dense = {_name(at): partial(conv, clips[at]) for at, conv in modules.items()}
+    onednn = {_name(at): _onednn(conv, clips[at]) for at, conv in modules.items()}
+    chooser = TileChooser(budget=setting.budget / 2)
+    # Layers made in inference mode would be packed at each call: their changes could not be seen.
+    with torch.no_grad():
+        layout = setting.best(dense)
+        calls: dict[str, Call] = {
+            "conv3d": dense[layout],
+            "onednn": onednn[setting.best(onednn)],
+        }
+        chosen: dict[str, nn.Module] = {"all": _chosen(chooser, modules[LAST], clip, setting)}
+        for name, share in FORWARD.items():
+            if share < 1:
+                chosen[name] = _best_pruned(setting, share, lambda module: partial(module, clip))
+        calls |= {name: partial(module, clip) for name, module in chosen.items()}
+        times = setting.time(calls)
+        extra = {name: peak_extra(calls[name], setting.threads) for name in chosen}
+    peak_ms = layer.operations * setting.batch / setting.peak * 1e3
+    row = _row(setting, "forward", layout, times["conv3d"], times["onednn"], peak_ms)
+    for name, module in chosen.items():
+        row.cells[name] = _cell(setting, module, times[name], times, extra[name], 1)
+    return row
 
 
-def _onednn(conv: nn.Conv3d, clip: Tensor) -> Callable[[], object]:
+def measure_training(setting: Setting) -> Row:
+    """Forward and the gradients of clip and weight."""
+    layer, clip = setting.layer, setting.clip
+    with torch.inference_mode():
+        shape = conv_of(layer)(clip[:1]).shape[1:]
+    slope = torch.randn(setting.batch, *shape).to(memory_format=LAST)
+    dense = {}
+    for layout in (FIRST, LAST):
+        conv = conv_of(layer).to(memory_format=layout)  # type: ignore[call-overload]
+        dense[_name(layout)] = _step(
+            conv, clip.to(memory_format=layout), slope.to(memory_format=layout)
+        )
+    layout = setting.best(dense)
+    chosen = {
+        name: _best_pruned(setting, share, lambda module: _step(module, clip, slope), "vanilla")
+        for name, share in TRAINING.items()
+    }
+    calls: dict[str, Call] = {"conv3d": dense[layout]}
+    calls |= {name: _step(module, clip, slope) for name, module in chosen.items()}
+    times = setting.time(calls)
+    row = _row(setting, "training", layout, times["conv3d"], None, None)
+    for name, module in chosen.items():
+        extra = peak_extra(calls[name], setting.threads)
+        row.cells[name] = _cell(setting, module, times[name], times, extra, 3)
+    return row
+
+
+def _best_pruned(
+    setting: Setting, share: float, call: Callable[[nn.Module], Call], kind: str = "spatial"
+) -> WinogradConv3d:
+    layer = setting.layer
+    made = {
+        str(tile): pruned(layer, tile.m, share, kind)
+        for tile in sensible_tiles(layer.taps, layer.size)
+    }
+    if kind == "vanilla":
+        for module in made.values():
+            module.train()
+    return made[setting.best({name: call(module) for name, module in made.items()})]
+
+
+def _chosen(chooser: TileChooser, conv: nn.Conv3d, clip: Tensor, setting: Setting) -> nn.Module:
+    before = torch.get_num_threads()
+    torch.set_num_threads(setting.threads)
+    try:
+        return chooser.fastest(conv, clip)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _step(module: nn.Module, clip: Tensor, slope: Tensor) -> Call:
+    leaf = clip.detach().requires_grad_()
+
+    def run() -> None:
+        leaf.grad = None
+        module.zero_grad()
+        module(leaf).backward(slope)
+
+    return run
+
+
+def _onednn(conv: nn.Conv3d, clip: Tensor) -> Call:
     settings = (conv.padding, conv.stride, conv.dilation, conv.groups)
     return lambda: torch.ops.aten.mkldnn_convolution(clip, conv.weight, conv.bias, *settings)
 
 
-def _tile_number(layer: Layer, module: WinogradConv3d, batch: int) -> int:
-    return batch * math.prod(tile_counts(module.tile, layer.size))
+def _name(layout: torch.memory_format) -> str:
+    return "N D H W C" if layout == LAST else "N C D H W"
 
 
-def _products(layer: Layer, module: WinogradConv3d, batch: int) -> float:
-    """Floating-point operations of the element-wise products."""
-    per_tile = 2 * module.columns_kept * layer.in_channels * layer.out_channels
-    return float(per_tile * _tile_number(layer, module, batch))
+def _row(
+    setting: Setting,
+    work: str,
+    layout: str,
+    conv3d: Timing,
+    onednn: Timing | None,
+    peak_ms: float | None,
+) -> Row:
+    return Row(
+        layer=str(setting.layer),
+        networks=setting.networks,
+        work=work,
+        batch=setting.batch,
+        threads=setting.threads,
+        layout=layout,
+        conv3d_ms=conv3d.ms,
+        onednn_ms=None if onednn is None else onednn.ms,
+        onednn_of_peak=None if onednn is None or peak_ms is None else peak_ms / onednn.ms,
+        output_mb=setting.layer.output_bytes(setting.batch) / 1e6,
+    )
 
 
-def _moved(layer: Layer, module: WinogradConv3d, batch: int) -> float:
-    """Megabytes that must be moved: clip and weight read, result written, once each."""
-    clip = batch * math.prod(layer.size) * (layer.in_channels + layer.out_channels)
-    weight = module.columns_kept * layer.in_channels * layer.out_channels
-    return 4 * (clip + weight) / 1e6
-
-
-def _workspace(module: WinogradConv3d, clip: Tensor, threads: int) -> float:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        return cpu.workspace(clip, module) / 1e6
-    finally:
-        torch.set_num_threads(before)
+def _cell(
+    setting: Setting,
+    module: nn.Module,
+    time: Timing,
+    times: Mapping[str, Timing],
+    extra: int | None,
+    passes: int,
+) -> Cell:
+    layer, batch = setting.layer, setting.batch
+    winograd = isinstance(module, WinogradConv3d)
+    columns = module.columns_kept if winograd else math.prod(layer.taps)
+    done = products(layer, module, batch) if winograd else float(layer.operations * batch)
+    return Cell(
+        tile="x".join(map(str, module.tile.m)) if winograd else "conv3d",
+        ms=time.ms,
+        speedup=time.speedup(times["conv3d"]),
+        over_onednn=time.speedup(times["onednn"]) if "onednn" in times else None,
+        of_peak=passes * done / time.median / setting.peak,
+        moved_mb=passes * moved_bytes(layer, columns, batch) / 1e6,
+        extra_mb=None if extra is None else extra / 1e6,
+    )
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -234,20 +250,54 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """What is printed."""
-    shown = Table("layer", "batch", "threads", "conv3d ms", "oneDNN", *SHARES, "extra MB")
+def table(rows: Sequence[Row], work: str) -> Table:
+    """What is printed: ms, times faster than conv3d, tile, share of the FMA peak."""
+    names = FORWARD if work == "forward" else TRAINING
+    shown = Table("layer", "batch", "threads", "conv3d ms", "oneDNN", *names, "moved", "extra MB")
+    shown.title = work
     for row in rows:
+        if row.work != work:
+            continue
         cells = [
-            f"{row.ms[n]:.2f} ms {row.speedup[n]:.1f}x {row.tile[n]} {row.of_peak[n]:.0%}"
-            for n in SHARES
+            f"{cell.ms:.2f} ms {cell.speedup:.1f}x {cell.tile} {cell.of_peak:.0%}"
+            for cell in row.cells.values()
         ]
-        extra = max(row.workspace_mb.values())
+        onednn = "" if row.onednn_ms is None else f"{row.onednn_ms:.2f} {row.onednn_of_peak:.0%}"
+        extra = [cell.extra_mb for cell in row.cells.values() if cell.extra_mb is not None]
         shown.add_row(
-            row.layer, str(row.batch), str(row.threads), f"{row.conv3d_ms:.2f}",
-            f"{row.onednn_ms:.2f} {row.onednn_of_peak:.0%}", *cells, f"{extra:.0f}",
+            row.layer, str(row.batch), str(row.threads), f"{row.conv3d_ms:.2f}", onednn, *cells,
+            f"{row.cells['all'].moved_mb:.0f}", f"{max(extra):.0f}" if extra else "?",
         )  # fmt: skip
     return shown
+
+
+def means(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """Geometric means over the layers, and what the worst layer has."""
+    found: list[dict[str, object]] = []
+    kinds = sorted({(r.work, r.threads, r.batch) for r in rows})
+    for work, threads, batch in kinds:
+        some = [r for r in rows if (r.work, r.threads, r.batch) == (work, threads, batch)]
+        overs = ("speedup", "over_onednn") if work == "forward" else ("speedup",)
+        for over in overs:
+            values = {n: [getattr(r.cells[n], over) for r in some] for n in some[0].cells}
+            found.append(
+                {"work": work, "threads": threads, "batch": batch, "layers": len(some)}
+                | {"over": "conv3d" if over == "speedup" else "onednn"}
+                | {name: geometric_mean(each) for name, each in values.items()}
+                | {"slowest": min(values["all"])}
+            )
+    return found
+
+
+def too_much_memory(rows: Sequence[Row]) -> list[str]:
+    """Forward passes that took more than they may beside their result."""
+    return [
+        f"{row.layer}, batch {row.batch}, {row.threads} threads, {name}: {cell.extra_mb:.0f} MB"
+        for row in rows
+        for name, cell in row.cells.items()
+        if row.work == "forward" and cell.extra_mb is not None
+        if cell.extra_mb > max(MOST_EXTRA / 1e6, row.output_mb / 2)
+    ]
 
 
 def main(args: list[str] | None = None) -> None:
@@ -257,45 +307,47 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--networks", type=list[str], default=list(NETWORKS))
     parser.add_argument("--batches", type=list[int], default=[1, 4])
     parser.add_argument("--threads", type=list[int], default=[1, 2])
+    parser.add_argument("--work", type=list[str], default=["forward", "training"])
     parser.add_argument("--budget", type=float, default=1.0, help="Seconds for each comparison.")
     parser.add_argument("--match", type=str, default="", help="Only layers whose name has this.")
     given = parser.parse_args(args)
     library = native.library()
     if library is None:
         raise ValueError("the CPU kernels are not built: there is nothing to measure")
-    console = Console(width=160)
-    found = {
-        layer: names for layer, names in layers(given.networks).items() if given.match in str(layer)
-    }
-    jobs = [(la, b, t) for t in given.threads for b in given.batches for la in found]
-    rows: list[Row] = []
-    peaks = {t: library.vw_peak(t) for t in given.threads}
-    for layer, batch, threads in track(jobs, "layers", console=console):
-        row = measure(layer, batch, threads, peaks[threads], given.budget)
-        row.networks.extend(found[layer])
-        rows.append(row)
-    console.print(table(rows))
-    means = []
-    for threads in given.threads:
-        for batch in given.batches:
-            some = [r for r in rows if (r.batch, r.threads) == (batch, threads)]
-            for over, of in (("conv3d", "speedup"), ("onednn", "over_onednn")):
-                mean = {n: geometric_mean([getattr(r, of)[n] for r in some]) for n in SHARES}
-                means.append({"batch": batch, "threads": threads, "over": over, **mean})
-                text = ", ".join(f"{name} {value:.2f}x" for name, value in mean.items())
-                console.print(
-                    f"batch {batch}, {threads} threads, over {over}, "
-                    f"geometric mean of {len(some)} layers: {text}"
-                )
+    console = Console(width=170)
+    found = {la: names for la, names in layers(given.networks).items() if given.match in str(la)}
+    if not found:
+        raise ValueError(f"match={given.match!r} is in no layer's name; see the names without it")
+    peaks = {threads: library.vw_peak(threads) for threads in given.threads}
+    measures = {"forward": measure_forward, "training": measure_training}
+    jobs = [
+        (work, Setting(layer, found[layer], batch, threads, peaks[threads], given.budget))
+        for work in given.work
+        for threads in given.threads
+        for batch in given.batches
+        for layer in found
+    ]
+    rows = [measures[work](setting) for work, setting in track(jobs, "layers", console=console)]
+    for work in given.work:
+        console.print(table(rows, work))
+    summary = means(rows)
+    for mean in summary:
+        parts = [f"{name} {mean[name]:.2f}x" for name in FORWARD if name in mean]
+        console.print(
+            f"{mean['work']}, batch {mean['batch']}, {mean['threads']} threads, over "
+            f"{mean['over']}, geometric mean of {mean['layers']} layers: {', '.join(parts)}; "
+            f"slowest with all {mean['slowest']:.2f}x"
+        )
+    for line in too_much_memory(rows):
+        console.print(f"more extra memory than 64 MB and half the result: {line}")
     if given.json:
         environment = {
-            "torch": torch.__version__,
-            "processor": platform.processor() or platform.machine(),
+            "machine": str(describe(threads=max(given.threads))),
             "isa": native.instruction_set(),
-            "cores": os.cpu_count(),
-            "peak_gflops": {t: p / 1e9 for t, p in peaks.items()},
+            "onednn_isa": os.environ.get("ONEDNN_MAX_CPU_ISA", "default"),
+            "peak_gflops": {threads: peak / 1e9 for threads, peak in peaks.items()},
         }
-        data = {"environment": environment, "means": means, "rows": [asdict(r) for r in rows]}
+        data = {"environment": environment, "means": summary, "rows": [asdict(r) for r in rows]}
         given.json.write_text(json.dumps(data, indent=1) + "\n")
 
 

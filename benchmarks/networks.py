@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from benchmarks.conv3d import NETWORKS
+from benchmarks.layers import NETWORKS
 from videowino import convert, create_model, prune
 from videowino.cli import run as run_main
 from videowino.evaluation.environment import describe
