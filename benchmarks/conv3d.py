@@ -104,8 +104,8 @@ class Setting:
 def measure_forward(setting: Setting) -> Row:
     """Inference."""
     layer, clip = setting.layer, setting.clip
-    modules = {layout: conv_of(layer).to(memory_format=layout) for layout in (FIRST, LAST)}  # type: ignore[call-overload]
-    clips = {layout: clip.to(memory_format=layout) for layout in modules}
+    modules = {at: conv_of(layer).to(memory_format=at) for at in (FIRST, LAST)}  # type: ignore[call-overload]
+    clips = {at: clip.to(memory_format=at) for at in modules}
     dense = {_name(at): partial(conv, clips[at]) for at, conv in modules.items()}
     onednn = {_name(at): _onednn(conv, clips[at]) for at, conv in modules.items()}
     chooser = TileChooser(budget=setting.budget / 2)
@@ -137,11 +137,9 @@ def measure_training(setting: Setting) -> Row:
         shape = conv_of(layer)(clip[:1]).shape[1:]
     slope = torch.randn(setting.batch, *shape).to(memory_format=LAST)
     dense = {}
-    for layout in (FIRST, LAST):
-        conv = conv_of(layer).to(memory_format=layout)  # type: ignore[call-overload]
-        dense[_name(layout)] = _step(
-            conv, clip.to(memory_format=layout), slope.to(memory_format=layout)
-        )
+    for at in (FIRST, LAST):
+        conv = conv_of(layer).to(memory_format=at)  # type: ignore[call-overload]
+        dense[_name(at)] = _step(conv, clip.to(memory_format=at), slope.to(memory_format=at))
     layout = setting.best(dense)
     chosen = {
         name: _best_pruned(setting, share, lambda module: _step(module, clip, slope), "vanilla")
@@ -231,11 +229,12 @@ def _cell(
     passes: int,
 ) -> Cell:
     layer, batch = setting.layer, setting.batch
-    winograd = isinstance(module, WinogradConv3d)
-    columns = module.columns_kept if winograd else math.prod(layer.taps)
-    done = products(layer, module, batch) if winograd else float(layer.operations * batch)
+    tile, columns, done = "conv3d", math.prod(layer.taps), float(layer.operations * batch)
+    if isinstance(module, WinogradConv3d):
+        tile, columns = "x".join(map(str, module.tile.m)), module.columns_kept
+        done = products(layer, module, batch)
     return Cell(
-        tile="x".join(map(str, module.tile.m)) if winograd else "conv3d",
+        tile=tile,
         ms=time.ms,
         speedup=time.speedup(times["conv3d"]),
         over_onednn=time.speedup(times["onednn"]) if "onednn" in times else None,

@@ -62,10 +62,14 @@ extern "C" {
 
 const char* vw_isa(void) { return chosen().name; }
 
-int64_t vw_packed_size(const vw_problem* problem) { return chosen().packed_size(*problem); }
+int64_t vw_packed_bytes(const vw_problem* problem) { return chosen().packed_bytes(*problem); }
 
 void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed) {
   chosen().pack(allowed(problem), *u, packed);
+}
+
+void vw_narrow(const vw_problem* problem, const float* packed, void* narrow) {
+  chosen().narrow(allowed(problem), packed, narrow);
 }
 
 int vw_backward(const vw_problem* problem, const float* x, const float* dy, const vw_weight* u,
@@ -73,7 +77,7 @@ int vw_backward(const vw_problem* problem, const float* x, const float* dy, cons
   return chosen().backward(allowed(problem), x, dy, u, dx, du, gate);
 }
 
-int vw_forward(const vw_problem* problem, const float* x, const float* packed,
+int vw_forward(const vw_problem* problem, const float* x, const void* packed,
                const vw_epilogue* epilogue, float* y) {
   return chosen().forward(allowed(problem), x, packed, *epilogue, y);
 }

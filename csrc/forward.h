@@ -22,7 +22,7 @@ static int64_t product_tile(const Plan& plan) {
 }
 
 static Schedule forward_schedule(const Plan& plan) {
-  const bool team = plan.team < 0 ? 4 * weight_size(plan, plan.in, plan.out) > kTeamWeight
+  const bool team = plan.team < 0 ? weight_bytes(plan) > kTeamWeight
                                   : bool(plan.team);
   const int64_t v = tile_size(plan, plan.in), m = product_tile(plan);
   return make_schedule(plan, team, 4 * (team ? v : v + m));
@@ -31,7 +31,7 @@ static Schedule forward_schedule(const Plan& plan) {
 // M of a part stays in the core's own cache, unless the weight comes from far away: then it is
 // read once for as many tiles as the shared cache allows.
 static Part forward_part(const Plan& plan, const Schedule& s) {
-  const bool far = 4 * weight_size(plan, plan.in, plan.out) > kFarWeight;
+  const bool far = weight_bytes(plan) > kFarWeight;
   const int64_t tiles = (far ? kFarProductBytes : kProductBytes) / (4 * product_tile(plan));
   const int most_tiles = most(kLeastTiles, int(tiles));
   int count = ceil_div(s.columns * s.depths, most_tiles);
@@ -55,17 +55,24 @@ static Memory forward_memory(const Plan& plan, const Schedule& s) {
 // The products of some columns of tiles with one group of output channels, and their results.
 // v: the first of the tiles.
 static void finish(const Plan& plan, const Block& block, int group, const float* v,
-                   ptrdiff_t v_step, const float* packed, const vw_epilogue& epilogue, float* m,
+                   ptrdiff_t v_step, const void* packed, const vw_epilogue& epilogue, float* m,
                    float* y, Scratch& scratch) {
   const int tiles = block.count * block.depths;
-  gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step, packed, m, tiles * plan.row);
+  const float* scales = static_cast<const float*>(packed);
+  if (plan.narrow)
+    gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step,
+               reinterpret_cast<const int16_t*>(scales + scales_of(plan)), scales, m,
+               tiles * plan.row);
+  else
+    gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step, scales,
+               static_cast<const float*>(nullptr), m, tiles * plan.row);
   for (int column = 0; column < block.count; ++column)
     transform_output(plan, block, m, block.first + column, group_start(plan.out, group),
                      group_vectors(plan.out, group), epilogue, y, scratch);
 }
 
 static void forward_private(const Plan& plan, const Schedule& s, const float* x,
-                            const float* packed, const vw_epilogue& epilogue, float* v, float* y,
+                            const void* packed, const vw_epilogue& epilogue, float* v, float* y,
                             Scratch& scratch) {
   float* m = v + tile_size(plan, plan.in) * s.columns * s.depths;
 #pragma omp for schedule(dynamic, 1)
@@ -80,7 +87,7 @@ static void forward_private(const Plan& plan, const Schedule& s, const float* x,
   }
 }
 
-static void forward_team(const Plan& plan, const Schedule& s, const float* x, const float* packed,
+static void forward_team(const Plan& plan, const Schedule& s, const float* x, const void* packed,
                          const vw_epilogue& epilogue, float* v, float* m, float* y,
                          Scratch& scratch) {
   const Part part = forward_part(plan, s);
@@ -112,7 +119,7 @@ static bool is_streamed(const Plan& plan, const float* y) {
          reinterpret_cast<uintptr_t>(y) % sizeof(vec) == 0;
 }
 
-static int forward(Plan& plan, const float* x, const float* packed,
+static int forward(Plan& plan, const float* x, const void* packed,
                    const vw_epilogue& epilogue, float* y) {
   plan.streamed = is_streamed(plan, y);
   const Schedule s = forward_schedule(plan);

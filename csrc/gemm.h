@@ -6,25 +6,29 @@
 
 namespace VW_ISA {
 
-// The weight of one product: rows of vectors, `row` floats apart, and what it is multiplied by.
+// The weight of one product: rows of vectors, `row` values apart, and what it is multiplied by.
+// Stored: float or int16_t.
+template <typename Stored>
 struct Factor {
-  const float* values;
+  const Stored* values;
   ptrdiff_t row;
   float scale;
 };
 
-// What of the weight to fetch meanwhile, `step` floats further at each row.
+// What of the weight to fetch meanwhile, `step` values further at each row.
+template <typename Stored>
 struct Ahead {
-  const float* values;
+  const Stored* values;
   ptrdiff_t step;
 };
 
 // v: tile-major lanes of one vector of channels, the next vector `v_step` on; u: a row for each
 // channel summed over; m: as v. An accumulator stays in its register through the whole sum.
-template <int ROWS, int VECTORS>
-static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const Factor& factor,
-                      int channels, float* m, ptrdiff_t m_step, Ahead ahead) {
-  const float* u = factor.values;
+template <int ROWS, int VECTORS, typename Stored>
+static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step,
+                      const Factor<Stored>& factor, int channels, float* m, ptrdiff_t m_step,
+                      Ahead<Stored> ahead) {
+  const Stored* u = factor.values;
   const ptrdiff_t u_row = factor.row;
   vec sum[ROWS][VECTORS];
 #pragma GCC unroll 32
@@ -57,8 +61,10 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step, const Fac
     for (int n = 0; n < VECTORS; ++n) store(m + n * m_step + r * row, sum[r][n] * factor.scale);
 }
 
-typedef void (*GemmTile)(const float* v, ptrdiff_t row, ptrdiff_t v_step, const Factor& factor,
-                         int channels, float* m, ptrdiff_t m_step, Ahead ahead);
+template <typename Stored>
+using GemmTile = void (*)(const float* v, ptrdiff_t row, ptrdiff_t v_step,
+                          const Factor<Stored>& factor, int channels, float* m, ptrdiff_t m_step,
+                          Ahead<Stored> ahead);
 
 // Rows that fill the registers beside the vectors of u and one broadcast value.
 #if VW_REGISTERS == 32
@@ -68,32 +74,33 @@ constexpr int kRows[kMaxVectors + 1] = {0, 12, 6, 4, 2};
 #endif
 constexpr int kMostRows = 14;
 
-template <int VECTORS>
-static GemmTile gemm_tile_of(int rows) {
+template <int VECTORS, typename Stored>
+static GemmTile<Stored> gemm_tile_of(int rows) {
   switch (rows) {
-    case 1: return gemm_tile<1, VECTORS>;
-    case 2: return gemm_tile<2, VECTORS>;
-    case 3: return gemm_tile<least_of(3, kRows[VECTORS]), VECTORS>;
-    case 4: return gemm_tile<least_of(4, kRows[VECTORS]), VECTORS>;
-    case 5: return gemm_tile<least_of(5, kRows[VECTORS]), VECTORS>;
-    case 6: return gemm_tile<least_of(6, kRows[VECTORS]), VECTORS>;
-    case 7: return gemm_tile<least_of(7, kRows[VECTORS]), VECTORS>;
-    case 8: return gemm_tile<least_of(8, kRows[VECTORS]), VECTORS>;
-    case 9: return gemm_tile<least_of(9, kRows[VECTORS]), VECTORS>;
-    case 10: return gemm_tile<least_of(10, kRows[VECTORS]), VECTORS>;
-    case 11: return gemm_tile<least_of(11, kRows[VECTORS]), VECTORS>;
-    case 12: return gemm_tile<least_of(12, kRows[VECTORS]), VECTORS>;
-    case 13: return gemm_tile<least_of(13, kRows[VECTORS]), VECTORS>;
-    default: return gemm_tile<least_of(14, kRows[VECTORS]), VECTORS>;
+    case 1: return gemm_tile<1, VECTORS, Stored>;
+    case 2: return gemm_tile<2, VECTORS, Stored>;
+    case 3: return gemm_tile<least_of(3, kRows[VECTORS]), VECTORS, Stored>;
+    case 4: return gemm_tile<least_of(4, kRows[VECTORS]), VECTORS, Stored>;
+    case 5: return gemm_tile<least_of(5, kRows[VECTORS]), VECTORS, Stored>;
+    case 6: return gemm_tile<least_of(6, kRows[VECTORS]), VECTORS, Stored>;
+    case 7: return gemm_tile<least_of(7, kRows[VECTORS]), VECTORS, Stored>;
+    case 8: return gemm_tile<least_of(8, kRows[VECTORS]), VECTORS, Stored>;
+    case 9: return gemm_tile<least_of(9, kRows[VECTORS]), VECTORS, Stored>;
+    case 10: return gemm_tile<least_of(10, kRows[VECTORS]), VECTORS, Stored>;
+    case 11: return gemm_tile<least_of(11, kRows[VECTORS]), VECTORS, Stored>;
+    case 12: return gemm_tile<least_of(12, kRows[VECTORS]), VECTORS, Stored>;
+    case 13: return gemm_tile<least_of(13, kRows[VECTORS]), VECTORS, Stored>;
+    default: return gemm_tile<least_of(14, kRows[VECTORS]), VECTORS, Stored>;
   }
 }
 
-static GemmTile gemm_tile(int rows, int vectors) {
+template <typename Stored>
+static GemmTile<Stored> gemm_tile(int rows, int vectors) {
   switch (vectors) {
-    case 1: return gemm_tile_of<1>(rows);
-    case 2: return gemm_tile_of<2>(rows);
-    case 3: return gemm_tile_of<3>(rows);
-    default: return gemm_tile_of<4>(rows);
+    case 1: return gemm_tile_of<1, Stored>(rows);
+    case 2: return gemm_tile_of<2, Stored>(rows);
+    case 3: return gemm_tile_of<3, Stored>(rows);
+    default: return gemm_tile_of<4, Stored>(rows);
   }
 }
 
@@ -107,37 +114,40 @@ static inline ptrdiff_t weight_at(const Plan& plan, int sums, const Channels& to
 
 // Tiles of one slot, for one group of the product's columns of a packed weight. sums: channels
 // summed over; v_step, m_step: from one vector of channels to the next; m: the group's first vector.
+template <typename Stored>
 static void gemm_packed(const Plan& plan, int sums, int vectors, int tiles, const float* v,
-                 ptrdiff_t v_step, const float* u, float* m, ptrdiff_t m_step) {
+                        ptrdiff_t v_step, const Stored* u, float scale, float* m,
+                        ptrdiff_t m_step) {
   const int pieces = ceil_div(tiles, kRows[vectors]);
   // Each piece fetches its share of the next slot's weight. Left to the machine's prefetcher, the
   // first piece waits for memory, and memory waits for the others.
   const ptrdiff_t next = ptrdiff_t(sums) * vectors * kLanes;
   for (int piece = 0, done = 0; piece < pieces; ++piece) {
     const int rows = ceil_div(tiles - done, pieces - piece);
-    gemm_tile(rows, vectors)(
-        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, 1.0f}, sums,
+    gemm_tile<Stored>(rows, vectors)(
+        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, scale}, sums,
         m + done * plan.row, m_step,
         {u + next + next * piece / pieces, vectors * kLanes / pieces});
     done += rows;
   }
 }
 
-// The same for every slot.
+// The same for every slot; scales: of each slot, or null.
+template <typename Stored>
 static void gemm_slots(const Plan& plan, int sums, const Channels& to, int group, int tiles,
-                       const float* v, ptrdiff_t v_step, const float* packed, float* m,
-                       ptrdiff_t m_step) {
+                       const float* v, ptrdiff_t v_step, const Stored* packed, const float* scales,
+                       float* m, ptrdiff_t m_step) {
   const int vectors = group_vectors(to, group);
-  const float* u = packed + weight_at(plan, sums, to, group, 0);
+  const Stored* u = packed + weight_at(plan, sums, to, group, 0);
   for (int slot = 0; slot < plan.slots; ++slot, u += ptrdiff_t(sums) * vectors * kLanes)
-    gemm_packed(plan, sums, vectors, tiles, v + slot * kLanes, v_step, u, m + slot * kLanes,
-                m_step);
+    gemm_packed(plan, sums, vectors, tiles, v + slot * kLanes, v_step, u,
+                scales ? scales[slot] : 1.0f, m + slot * kLanes, m_step);
 }
 
 // Tiles of one slot, for all of the product's columns, by a matrix in plain order; m: the first
 // vector of channels.
 static void gemm_plain(const Plan& plan, int sums, const Channels& to, int tiles, const float* v,
-                       const Factor& factor, float* m) {
+                       const Factor<float>& factor, float* m) {
   const ptrdiff_t step = tiles * plan.row;
   for (int group = 0; group < group_count(to); ++group) {
     const int vectors = group_vectors(to, group), start = group_start(to, group);
@@ -147,8 +157,9 @@ static void gemm_plain(const Plan& plan, int sums, const Channels& to, int tiles
       const int rows = ceil_div(tiles - done, pieces - piece);
       // The next group's columns, half of them a piece.
       const float* next = u + (vectors + piece % 2 * ceil_div(vectors, 2)) * kLanes;
-      gemm_tile(rows, vectors)(v + done * plan.row, plan.row, step, {u, factor.row, factor.scale},
-                               sums, m + start * step + done * plan.row, step, {next, factor.row});
+      gemm_tile<float>(rows, vectors)(
+          v + done * plan.row, plan.row, step, {u, factor.row, factor.scale}, sums,
+          m + start * step + done * plan.row, step, {next, factor.row});
       done += rows;
     }
   }

@@ -8,10 +8,10 @@
 
 namespace VW_ISA {
 
-static int64_t packed_size(const vw_problem& problem) {
+static int64_t packed_bytes(const vw_problem& problem) {
   Plan plan;
   make_plan(problem, plan);
-  return weight_size(plan, plan.in, plan.out);
+  return weight_bytes(plan);
 }
 
 static void pack(const vw_problem& problem, const vw_weight& u, float* packed) {
@@ -20,7 +20,13 @@ static void pack(const vw_problem& problem, const vw_weight& u, float* packed) {
   pack(plan, u, packed);
 }
 
-static int forward(const vw_problem& problem, const float* x, const float* packed,
+static void narrow(const vw_problem& problem, const float* packed, void* to) {
+  Plan plan;
+  make_plan(problem, plan);
+  narrow(plan, packed, to);
+}
+
+static int forward(const vw_problem& problem, const float* x, const void* packed,
                    const vw_epilogue& epilogue, float* y) {
   Plan plan;
   make_plan(problem, plan);
@@ -52,7 +58,7 @@ static void release(int threads) {
 #define VW_TEXT(name) #name
 #define VW_NAME(name) VW_TEXT(name)
 extern const Kernels kernels = {
-    VW_NAME(VW_ISA), packed_size, pack, forward, backward, workspace_bytes, release, peak,
+    VW_NAME(VW_ISA), packed_bytes, pack, narrow, forward, backward, workspace_bytes, release, peak,
 };
 
 }  // namespace VW_ISA

@@ -6,9 +6,10 @@
 // As the functions of videowino.h.
 struct Kernels {
   const char* name;
-  int64_t (*packed_size)(const vw_problem&);
+  int64_t (*packed_bytes)(const vw_problem&);
   void (*pack)(const vw_problem&, const vw_weight& u, float* packed);
-  int (*forward)(const vw_problem&, const float* x, const float* packed, const vw_epilogue&,
+  void (*narrow)(const vw_problem&, const float* packed, void* narrow);
+  int (*forward)(const vw_problem&, const float* x, const void* packed, const vw_epilogue&,
                  float* y);
   int (*backward)(const vw_problem&, const float* x, const float* dy, const vw_weight* u, float* dx,
                   const vw_weight* du, float* gate);

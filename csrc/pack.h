@@ -97,4 +97,34 @@ static void pack(const Plan& plan, const vw_weight& u, float* packed) {
   }
 }
 
+// From 32 to 16 bits: round(u / scale), where a slot's largest value becomes the largest number.
+// A slot with a value that is not finite becomes NaN as a whole.
+static void narrow(const Plan& plan, const float* packed, void* to) {
+  constexpr float largest = 32767;
+  float* scales = static_cast<float*>(to);
+  int16_t* values = reinterpret_cast<int16_t*>(scales + scales_of(plan));
+#pragma omp parallel for schedule(static) num_threads(plan.threads)
+  for (int slot = 0; slot < plan.slots; ++slot) {
+    float top = 0, sum = 0;  // the sum of zeros, or NaN
+    for (int group = 0; group < group_count(plan.out); ++group) {
+      const float* u = packed + weight_at(plan, plan.in.count, plan.out, group, slot);
+      const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;
+      for (ptrdiff_t i = 0; i < count; ++i) {
+        const float size = __builtin_fabsf(u[i]);
+        top = top < size ? size : top;
+        sum += u[i] * 0.0f;
+      }
+    }
+    const bool finite = sum == 0;
+    const float inverse = finite && top > 0 ? largest / top : 0;
+    for (int group = 0; group < group_count(plan.out); ++group) {
+      const ptrdiff_t at = weight_at(plan, plan.in.count, plan.out, group, slot);
+      const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;
+      for (ptrdiff_t i = at; i < at + count; ++i)
+        values[i] = finite ? int16_t(__builtin_rintf(packed[i] * inverse)) : int16_t(0);
+    }
+    scales[slot] = finite ? top / largest : sum;
+  }
+}
+
 }  // namespace VW_ISA

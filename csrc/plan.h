@@ -52,6 +52,7 @@ struct Plan {
   int square;  // alpha of height and width where they are one transform and no line is pruned
   int16_t source[kMaxColumns];  // slot -> index among the caller's columns
   int threads, tiles, team;
+  bool narrow;    // whether the packed weight has sixteen bits
   bool streamed;  // whether the result is written past the caches
 };
 
@@ -145,6 +146,7 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   plan.threads = given.threads;
   plan.tiles = given.tiles;
   plan.team = given.team;
+  plan.narrow = given.weight_bits == 16;
 }
 
 // The columns of a matrix product, in groups that fit the registers: even ones, the wider first.

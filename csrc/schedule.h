@@ -73,6 +73,15 @@ static inline int64_t weight_size(const Plan& plan, const Channels& from, const 
   return int64_t(plan.slots) * from.count * to.vectors * kLanes;
 }
 
+// Scales of a weight in sixteen bits, before it: floats, a whole number of cache lines.
+static inline ptrdiff_t scales_of(const Plan& plan) {
+  return plan.narrow ? ceil_div(plan.slots, kCacheLine) * kCacheLine : 0;
+}
+
+static inline int64_t weight_bytes(const Plan& plan) {
+  return 4 * scales_of(plan) + (plan.narrow ? 2 : 4) * weight_size(plan, plan.in, plan.out);
+}
+
 // A workspace that a thread keeps: fresh pages cost more than the arithmetic on them.
 struct Workspace {
   float* data = nullptr;

@@ -21,6 +21,13 @@ static inline __attribute__((always_inline)) vec load(const float* from) {
   return *reinterpret_cast<const vec_anywhere*>(from);
 }
 
+// Stored weights: floats, or sixteen-bit whole numbers that a scale belongs to.
+typedef int16_t narrow_vec __attribute__((vector_size(VW_LANES * 2), aligned(2), may_alias));
+
+static inline __attribute__((always_inline)) vec load(const int16_t* from) {
+  return __builtin_convertvector(*reinterpret_cast<const narrow_vec*>(from), vec);
+}
+
 static inline __attribute__((always_inline)) void store(float* to, vec value) {
   *reinterpret_cast<vec_anywhere*>(to) = value;
 }

@@ -30,6 +30,7 @@ typedef struct {
   int32_t threads;
   int32_t tiles;                            /* a block holds about so many; 0: chosen here */
   int32_t team;                             /* 1: threads share blocks; 0: each its own; -1: chosen */
+  int32_t weight_bits;                      /* of the packed weight: 32 or 16 */
 } vw_problem;
 
 typedef struct {
@@ -38,8 +39,8 @@ typedef struct {
   int32_t relu;
 } vw_epilogue;
 
-/* Floats of the packed weight. */
-VW_API int64_t vw_packed_size(const vw_problem* problem);
+/* Bytes of the packed weight. */
+VW_API int64_t vw_packed_bytes(const vw_problem* problem);
 
 /* A weight in the order of parameters, or its gradient. Kept column i of the problem is column
    place[i] of it, or i where place is null; strides are in floats. */
@@ -50,12 +51,15 @@ typedef struct {
   const float* scale; /* of each kept column, or null: applied is a column times its scale */
 } vw_weight;
 
-/* To the layout that vw_forward reads, times the scale. */
+/* To the layout that vw_forward reads, times the scale; always in 32 bits. */
 VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed);
 
+/* From 32 to 16 bits: whole numbers with a scale for each column. */
+VW_API void vw_narrow(const vw_problem* problem, const float* packed, void* narrow);
+
 /* 0, or 1 where memory for the workspace is lacking. */
-VW_API int vw_forward(const vw_problem* problem, const float* x, const float* packed,
-               const vw_epilogue* epilogue, float* y);
+VW_API int vw_forward(const vw_problem* problem, const float* x, const void* packed,
+                      const vw_epilogue* epilogue, float* y);
 
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from videowino.kernels import cpu, native
 from videowino.kernels.cpu import backward, forward, takes
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_conv3d
+from videowino.winograd.finish import Finish, rounded
 from videowino.winograd.reference import Weights
 
 F244, F444 = (Tile((m, 4, 4), (3, 3, 3)) for m in (2, 4))
@@ -98,6 +99,47 @@ def test_equals_float64(problem, seed):
     assert y.shape == expected.shape
     assert y.is_contiguous(memory_format=reference.memory_layout(x))
     assert relative(y, expected) < tolerance(tile)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    problem=problems(),
+    seed=st.integers(0, 2**20),
+    added=st.booleans(),
+    relu=st.booleans(),
+    bits=st.sampled_from([16, 32]),
+)
+def test_finish_equals_the_reference(problem, seed, added, relu, bits):
+    """Residual and ReLU, and weights in sixteen bits: rounded as the reference rounds them."""
+    torch.manual_seed(seed)
+    x, weights, bias = make(problem)
+    tile, padding = problem["tile"], problem["padding"]
+    size = reference.output_size(x.shape, tile, padding)
+    residual = torch.randn(x.shape[0], weights.channels[0], *size) if added else None
+    before = torch.get_num_threads()
+    torch.set_num_threads(problem["threads"])
+    try:
+        y = forward(x, weights, bias, tile, padding, Finish(residual, relu, bits))
+    finally:
+        torch.set_num_threads(before)
+    u = weights.packed(tile)  # in float32: else a value may round to the other side
+    u = rounded(u) if bits == 16 else u
+    exact = Weights(
+        weights.channels,
+        winograd=weights.spread(u.double().permute(1, 2, 0), 2, tile.positions),
+        columns=weights.columns,
+    )
+    expected = reference.forward(
+        x.double(),
+        exact,
+        None if bias is None else bias.double(),
+        tile,
+        padding,
+        Finish(None if residual is None else residual.double(), relu),
+    )
+    scale = expected.norm().clamp_min(1e-3)
+    allowed = tolerance(tile) + (1e-3 if bits == 16 else 0)
+    assert ((y.double() - expected).norm() / scale).item() < allowed
 
 
 @settings(max_examples=100, deadline=None)

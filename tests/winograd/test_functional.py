@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videowino.winograd import Tile, fit_tile, winograd_conv3d
-from videowino.winograd.functional import _winograd_conv3d, normalize_padding
+from videowino.winograd.functional import normalize_padding
+from videowino.winograd.operator import _winograd_conv3d
 from videowino.winograd.transforms import filter_matrix
 
 F244 = Tile((2, 4, 4), (3, 3, 3))
@@ -159,16 +160,69 @@ def test_gradcheck_of_every_argument(columns, transform):
     assert torch.autograd.gradcheck(function, (x, *p.values()), fast_mode=True)
 
 
-def test_opcheck():
+@pytest.mark.parametrize(("residual", "relu", "bits"), [(False, False, 32), (True, True, 16)])
+def test_opcheck(residual, relu, bits):
     p = parts()
     x = torch.randn(1, 2, 4, 6, 7, dtype=torch.float64, requires_grad=True)
+    added = torch.randn(1, 3, 4, 6, 7, dtype=torch.float64, requires_grad=True)
     torch.library.opcheck(
         _winograd_conv3d,
         (
             x, p["spatial"], None, p["winograd"], p["left"], p["right"], p["gate"],
-            torch.arange(0, 144, 3), p["bias"], 3, [2, 4, 4], [3, 3, 3], "", [1] * 6, True,
+            torch.arange(0, 144, 3), p["bias"], added if residual else None,
+            3, [2, 4, 4], [3, 3, 3], "", [1] * 6, relu, bits, True,
         ),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_residual_and_relu(dtype, layout):
+    x = torch.randn(2, 5, 4, 7, 6, dtype=dtype).to(memory_format=layout).requires_grad_()
+    weight = torch.randn(18, 5, 3, 3, 3, dtype=dtype, requires_grad=True)
+    bias = torch.randn(18, dtype=dtype, requires_grad=True)
+    residual = torch.randn(2, 18, 4, 7, 6, dtype=dtype, requires_grad=True)
+    leaves = [x, weight, bias, residual]
+    y = winograd_conv3d(
+        x, out_channels=18, tile=F244, spatial=weight, bias=bias, padding=1, residual=residual,
+        relu=True,
+    )  # fmt: skip
+    expected = F.relu(F.conv3d(x, weight, bias, padding=1) + residual)
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
+    slope = torch.randn_like(y)
+    for ours, theirs in zip(
+        torch.autograd.grad(y, leaves, slope),
+        torch.autograd.grad(expected, leaves, slope),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_gradcheck_of_residual_and_relu():
+    x, residual = (
+        torch.randn(1, c, 2, 3, 5, dtype=torch.float64, requires_grad=True) for c in (2, 3)
+    )
+    weight = torch.randn(3, 2, 3, 3, 3, dtype=torch.float64)
+
+    def function(x, residual):
+        return winograd_conv3d(
+            x, out_channels=3, tile=F244, spatial=weight, padding=1, residual=residual, relu=True
+        )
+
+    assert torch.autograd.gradcheck(function, (x, residual), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"residual": torch.zeros(1, 3, 4, 6, 6)}, r"residual has shape .*; the result has"),
+        ({"weight_bits": 8}, "weight_bits=8 is unknown; choose 32 or 16"),
+    ],
+)
+def test_misuse_of_the_finish(options, message):
+    x, weight = torch.randn(1, 2, 4, 6, 7), torch.randn(3, 2, 3, 3, 3)
+    with pytest.raises(ValueError, match=message):
+        winograd_conv3d(x, out_channels=3, tile=F244, spatial=weight, padding=1, **options)
 
 
 def kept_for_backward(function):

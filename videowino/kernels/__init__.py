@@ -5,6 +5,6 @@ Importing this package puts them in place; where one does not apply, the referen
 """
 
 from videowino.kernels import cpu
-from videowino.winograd import functional
+from videowino.winograd import operator
 
-functional.KERNELS["cpu"] = cpu
+operator.KERNELS["cpu"] = cpu

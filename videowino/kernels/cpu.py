@@ -14,6 +14,7 @@ from videowino.kernels import native
 from videowino.kernels.memory import pool
 from videowino.kernels.packed import PackedWeights, Plain
 from videowino.winograd import WinogradConv3d, reference
+from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
 
@@ -40,6 +41,7 @@ def forward(
     bias: Tensor | None,
     tile: Tile,
     padding: tuple[int, ...],
+    finish: Finish = PLAIN,
     keep: bool = False,
 ) -> Tensor:
     """The convolution by the kernel; summed in float32, returned in x's type and layout.
@@ -50,6 +52,7 @@ def forward(
         bias: (C_out,).
         tile: One that the kernel takes (`takes`).
         padding: (d0, d1, h0, h1, w0, w1).
+        finish: What becomes of the sums, and how the weight is stored.
         keep: Keep the packed weight for the next call (see `PackedWeights`).
 
     Raises:
@@ -60,11 +63,15 @@ def forward(
     assert library is not None
     layout = reference.memory_layout(x)
     clip = x.float().contiguous(memory_format=layout)
-    problem, shape = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
+    problem, shape = _problem_of(
+        x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
+    )
     packed = _weights.get(weights, tile, problem, library, keep)
     y = pool.empty(shape, layout)
     bias = None if bias is None else bias.float().contiguous()
-    epilogue = native.Epilogue(None if bias is None else bias.data_ptr(), None, 0)
+    residual = finish.residual
+    residual = None if residual is None else residual.float().contiguous(memory_format=layout)
+    epilogue = native.Epilogue(_address(bias), _address(residual), finish.relu)
     if y.numel() and library.vw_forward(
         problem, clip.data_ptr(), packed.data_ptr(), epilogue, y.data_ptr()
     ):
@@ -105,9 +112,9 @@ def backward(
         clip.data_ptr(),
         dy.data_ptr(),
         None if u is None else u.native(),
-        None if dx is None else dx.data_ptr(),
+        _address(dx),
         None if du is None else du.native(),
-        None if gate is None else gate.data_ptr(),
+        _address(gate),
     ):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     parts: dict[str, Tensor] = {}
@@ -116,6 +123,10 @@ def backward(
     if "bias" in need:
         parts["bias"] = dy.sum((0, 2, 3, 4))
     return Gradients(x=None if dx is None else dx.to(x.dtype), **parts)
+
+
+def _address(part: Tensor | None) -> int | None:
+    return None if part is None else part.data_ptr()
 
 
 def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
@@ -162,7 +173,12 @@ def workspace(x: Tensor, layer: WinogradConv3d) -> int:
 
 
 def _problem_of(
-    x: Tensor, out_channels: int, columns: Tensor | None, tile: Tile, padding: tuple[int, ...]
+    x: Tensor,
+    out_channels: int,
+    columns: Tensor | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    weight_bits: int = 32,
 ) -> tuple[native.Problem, tuple[int, ...]]:
     return _problem(
         tuple(x.shape),
@@ -172,6 +188,7 @@ def _problem_of(
         tile,
         padding,
         torch.get_num_threads(),
+        weight_bits,
     )
 
 
@@ -184,6 +201,7 @@ def _problem(
     tile: Tile,
     padding: tuple[int, ...],
     threads: int,
+    weight_bits: int,
 ) -> tuple[native.Problem, tuple[int, ...]]:
     """What the kernel is told, and the result's shape; columns: the kept ones, int64."""
     size = reference.output_size(shape, tile, padding)
@@ -200,7 +218,7 @@ def _problem(
     kept = range(tile.positions) if columns is None else memoryview(columns).cast("q")
     problem.columns = len(kept)
     problem.column = (ctypes.c_int32 * len(kept))(*kept)
-    problem.threads, problem.team = threads, -1
+    problem.threads, problem.team, problem.weight_bits = threads, -1, weight_bits
     return problem, (shape[0], out_channels, *size)
 
 

@@ -37,6 +37,7 @@ class Problem(ctypes.Structure):
         ("threads", ctypes.c_int32),
         ("tiles", ctypes.c_int32),
         ("team", ctypes.c_int32),
+        ("weight_bits", ctypes.c_int32),
     )
 
 
@@ -82,8 +83,10 @@ def library() -> ctypes.CDLL | None:
         return None
     problem, pointer, step = ctypes.POINTER(Problem), ctypes.c_void_p, ctypes.c_int64
     found.vw_isa.restype = ctypes.c_char_p
-    found.vw_packed_size.argtypes = [problem]
-    found.vw_packed_size.restype = ctypes.c_int64
+    found.vw_packed_bytes.argtypes = [problem]
+    found.vw_packed_bytes.restype = ctypes.c_int64
+    found.vw_narrow.argtypes = [problem, pointer, pointer]
+    found.vw_narrow.restype = None
     found.vw_pack.argtypes = [problem, ctypes.POINTER(Weight), pointer]
     found.vw_pack.restype = None
     found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]

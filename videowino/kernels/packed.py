@@ -38,7 +38,7 @@ class PackedWeights:
     ) -> Tensor:
         """The packed weight, (floats,) float32; kept for the next call only with `keep`."""
         main = _main(weights)
-        state = _state(weights, tile, library) if keep else None
+        state = _state(weights, tile, problem.weight_bits, library) if keep else None
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
@@ -94,10 +94,18 @@ class Plain:
 
 
 def pack(u: Plain, problem: Problem, library: ctypes.CDLL) -> Tensor:
-    """U times its scale in the kernel's layout."""
-    packed = pool.flat(library.vw_packed_size(problem))
-    library.vw_pack(problem, u.native(), packed.data_ptr())
-    return packed
+    """U times its scale in the kernel's layout, in as many bits as the problem says."""
+    wide = problem
+    if problem.weight_bits == 16:
+        wide = Problem.from_buffer_copy(problem)
+        wide.weight_bits = 32
+    packed = pool.flat(-(-library.vw_packed_bytes(wide) // 4))
+    library.vw_pack(wide, u.native(), packed.data_ptr())
+    if wide is problem:
+        return packed
+    narrow = pool.flat(-(-library.vw_packed_bytes(problem) // 4))
+    library.vw_narrow(problem, packed.data_ptr(), narrow.data_ptr())
+    return narrow
 
 
 def _main(weights: Weights) -> Tensor:
@@ -107,9 +115,11 @@ def _main(weights: Weights) -> Tensor:
     raise AssertionError("a Winograd weight needs at least one part")
 
 
-def _state(weights: Weights, tile: Tile, library: ctypes.CDLL) -> tuple[object, ...] | None:
+def _state(
+    weights: Weights, tile: Tile, bits: int, library: ctypes.CDLL
+) -> tuple[object, ...] | None:
     """What the packed weight depends on; None where changes could not be seen."""
-    state: list[object] = [tile]
+    state: list[object] = [tile, bits]
     for part in (weights.spatial, weights.winograd, weights.left, weights.right):
         if part is None:
             state.append(None)

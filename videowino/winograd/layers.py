@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from videowino.winograd.eligibility import ineligible_reason
+from videowino.winograd.finish import rounded
 from videowino.winograd.functional import normalize_padding, winograd_conv3d
 from videowino.winograd.masks import ColumnMask
 from videowino.winograd.parameterization import (
@@ -49,6 +50,8 @@ class WinogradConv3d(ColumnMask):
         gate: (P,) parameter, ones. Its gradient is each column's first-order importance.
         fit_error: |U - left right| / |U| at the start of `factored`, else 0. Not known, and 0,
             where the layer was made on the meta device.
+        weight_bits: 32, or 16 to store U in half the memory (see `winograd_conv3d`): where wide
+            layers wait for their weight. 32 unless set; `weight_error` says what it would cost.
         channels_last: Whether the filter it was made from lay channels last in memory.
         pads: Zeros around the clip, (d0, d1, h0, h1, w0, w1).
 
@@ -57,6 +60,7 @@ class WinogradConv3d(ColumnMask):
     """
 
     stride, dilation, groups = (1, 1, 1), (1, 1, 1), 1
+    weight_bits = 32
     bias: nn.Parameter | None
 
     def __init__(
@@ -201,6 +205,12 @@ class WinogradConv3d(ColumnMask):
         kept = weights.packed(self.tile).permute(1, 2, 0)
         return weights.spread(kept, 2, self.columns).contiguous()
 
+    @torch.no_grad()
+    def weight_error(self) -> float:
+        """How far U in 16 bits is from U, |U16 - U| / |U| over the kept columns."""
+        u = Weights((self.out_channels, self.in_channels), **self._parts()).packed(self.tile)
+        return float((rounded(u) - u).norm() / u.norm().clamp_min(torch.finfo(u.dtype).tiny))
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve N C D H W, or C D H W as `nn.Conv3d` does."""
         if x.dim() == 4:
@@ -215,7 +225,8 @@ class WinogradConv3d(ColumnMask):
             tile=self.tile,
             bias=self.bias,
             padding=pads,
-            **self._parts(),
+            weight_bits=self.weight_bits,
+            **self._parts(),  # type: ignore[arg-type]
         )
 
     def extra_repr(self) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from videowino.winograd.finish import PLAIN, Finish, rounded
 from videowino.winograd.tile import Tile, Triple
 from videowino.winograd.transforms import (
     filter_matrix,
@@ -151,12 +152,20 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def forward(
-    x: Tensor, weights: Weights, bias: Tensor | None, tile: Tile, padding: tuple[int, ...]
+    x: Tensor,
+    weights: Weights,
+    bias: Tensor | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    finish: Finish = PLAIN,
 ) -> Tensor:
     """The convolution; returns N C_out D' H' W' in x's dtype and memory layout."""
     dtype = compute_dtype(x.dtype)
     size = output_size(x.shape, tile, padding)
     u = weights.to(dtype).packed(tile)
+    if finish.weight_bits == 16:
+        u = rounded(u)
+    residual = None if finish.residual is None else finish.residual.to(dtype)
     y = _empty_like(x, (x.shape[0], weights.channels[0], *size))
     for group in _groups(x, tile, size, weights.channels):
         v = _input_tiles(x[group].to(dtype), weights, tile, padding, size)
@@ -164,7 +173,8 @@ def forward(
         out = _crop(from_winograd(weights.spread(products, 0, tile.positions), tile), size)
         if bias is not None:
             out = out + bias.to(dtype)
-        y[group] = out.permute(_CHANNELS_FIRST)
+        out = out.permute(_CHANNELS_FIRST)
+        y[group] = replace(finish, residual=None if residual is None else residual[group])(out)
     return y
 
 
