@@ -1,6 +1,7 @@
 // How tiles are cut into blocks, who works on them, and the memory between the steps.
 #pragma once
 
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "transforms.h"
@@ -87,6 +88,20 @@ struct Workspace {
   float* data = nullptr;
   size_t size = 0;
 
+#ifdef VW_CHECKED
+  // For memory checkers: fresh at each call, and not a cache line longer than asked for.
+  float* take(size_t bytes) {
+    release();
+    size = (bytes + 63) & ~size_t(63);
+    return data = static_cast<float*>(aligned_alloc(64, size));
+  }
+
+  void release() {
+    free(data);
+    data = nullptr;
+    size = 0;
+  }
+#else
   float* take(size_t bytes) {
     constexpr size_t page = 2 << 20;
     if (bytes <= size) return data;
@@ -107,6 +122,7 @@ struct Workspace {
     data = nullptr;
     size = 0;
   }
+#endif
 
   ~Workspace() { release(); }
 };

@@ -1,0 +1,144 @@
+// Runs the kernels on random odd problems, by themselves, for sanitizers and memory checkers: every
+// buffer is as long as it must be and not a float longer, and what is not to be read is not written.
+//
+// exercise SEED COUNT: prints what it did, returns 1 where a result is wrong. The convolution is
+// linear in the clip and in the weight, so <dy, y> = <x, dx> = <u, du> must hold whatever U is.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "videowino.h"
+
+namespace {
+
+std::mt19937 generator;
+
+int pick(std::initializer_list<int> from) {
+  return from.begin()[std::uniform_int_distribution<size_t>(0, from.size() - 1)(generator)];
+}
+
+int between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(generator); }
+
+std::vector<float> random_floats(size_t count) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+double dot(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += double(a[i]) * b[i];
+  return sum;
+}
+
+double norm(const std::vector<float>& a) { return std::sqrt(dot(a, a)); }
+
+bool close(const char* what, double a, double b, double scale) {
+  if (std::abs(a - b) <= 1e-3 * scale) return true;
+  std::printf("  %s: %g and %g, of %g\n", what, a, b, scale);
+  return false;
+}
+
+bool exercise() {
+  vw_problem p{};
+  p.batch = between(1, 2);
+  p.in_channels = pick({1, 3, 8, 16, 17, 33, 64, 80});
+  p.out_channels = pick({1, 5, 16, 17, 48, 64, 70, 130});
+  size_t in = size_t(p.batch) * p.in_channels, out = size_t(p.batch) * p.out_channels;
+  int positions = 1;
+  const float points[] = {1.0f, 0.5f, 2.0f};
+  for (vw_axis& axis : p.axis) {
+    axis.m = pick({1, 2, 3, 4, 6});
+    axis.taps = between(1, 3);
+    axis.padding = between(0, 2);
+    axis.input = between(std::max(1, axis.taps - 2 * axis.padding), 11);
+    axis.output = axis.input + 2 * axis.padding - axis.taps + 1;
+    std::copy(points, points + 3, axis.points);
+    positions *= axis.m + axis.taps - 1;
+    in *= axis.input;
+    out *= axis.output;
+  }
+  std::vector<int32_t> columns;
+  const int share = pick({100, 100, 50, 25, 3});
+  for (int i = 0; i < positions; ++i)
+    if (between(1, 100) <= share) columns.push_back(i);
+  if (columns.empty()) columns.push_back(between(0, positions - 1));
+  p.x_channels_last = p.y_channels_last = between(0, 1);
+  p.columns = int32_t(columns.size());
+  p.column = columns.data();
+  p.threads = between(1, 2);
+  p.tiles = pick({0, 0, 5, 40});
+  p.team = pick({-1, 0, 1});
+  p.weight_bits = 32;
+
+  const size_t channels = size_t(p.in_channels) * p.out_channels;
+  const bool all = between(0, 1);  // whether U has the pruned columns too
+  const size_t stored = all ? positions : columns.size();
+  const std::vector<float> x = random_floats(in), dy = random_floats(out);
+  std::vector<float> u = random_floats(stored * channels);
+  const std::vector<float> scale = random_floats(columns.size());
+  const vw_weight weight{u.data(), int64_t(channels), p.in_channels, 1,
+                         all ? columns.data() : nullptr, scale.data()};
+  std::vector<float> packed(vw_packed_bytes(&p) / 4), y(out), dx(in), du(u.size()),
+      gate(columns.size());
+  vw_pack(&p, &weight, packed.data());
+  vw_epilogue nothing{};
+  if (vw_forward(&p, x.data(), packed.data(), &nothing, y.data())) return false;
+  const vw_weight gradient{du.data(), weight.column, weight.out, 1, weight.place, weight.scale};
+  if (vw_backward(&p, x.data(), dy.data(), &weight, dx.data(), &gradient, gate.data()))
+    return false;
+  const double size = norm(dy) * norm(y) + norm(x) * norm(dx), product = dot(dy, y);
+  bool good = close("clip's gradient", dot(x, dx), product, size);
+  good &= close("weight's gradient", dot(u, du), product, size + norm(u) * norm(du));
+  good &= close("gate's gradient", dot(scale, gate), product, size + norm(scale) * norm(gate));
+
+  // Bias, residual, ReLU and sixteen bits.
+  const std::vector<float> bias = random_floats(p.out_channels), residual = random_floats(out);
+  vw_epilogue epilogue{bias.data(), residual.data(), 1};
+  std::vector<float> finished(out), narrow_result(out);
+  if (vw_forward(&p, x.data(), packed.data(), &epilogue, finished.data())) return false;
+  size_t inside = out / (size_t(p.batch) * p.out_channels);
+  for (size_t i = 0; i < out; ++i) {
+    const size_t channel =
+        p.y_channels_last ? i % p.out_channels : i / inside % p.out_channels;
+    const float expected = std::max(0.0f, y[i] + bias[channel] + residual[i]);
+    if (std::abs(finished[i] - expected) > 1e-3f * (1 + std::abs(expected))) {
+      std::printf("  epilogue: %g, not %g\n", finished[i], expected);
+      good = false;
+      break;
+    }
+  }
+  p.weight_bits = 16;
+  std::vector<char> narrow(vw_packed_bytes(&p));
+  vw_narrow(&p, packed.data(), narrow.data());
+  if (vw_forward(&p, x.data(), narrow.data(), &nothing, narrow_result.data())) return false;
+  double difference = 0;
+  for (size_t i = 0; i < out; ++i) difference += std::pow(double(narrow_result[i]) - y[i], 2);
+  good &= close("sixteen bits", std::sqrt(difference), 0, norm(y) + 1e-3);
+  if (!good)
+    for (const vw_axis& axis : p.axis)
+      std::printf("  F(%d, %d) padding %d of %d\n", axis.m, axis.taps, axis.padding, axis.input);
+  return good;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const int seed = count > 1 ? std::atoi(arguments[1]) : 0;
+  const int rounds = count > 2 ? std::atoi(arguments[2]) : 20;
+  int wrong = 0;
+  for (int round = 0; round < rounds; ++round) {
+    generator.seed(unsigned(seed + round));
+    if (!exercise()) {
+      std::printf("seed %d is wrong\n", seed + round);
+      ++wrong;
+    }
+  }
+  vw_release(2);
+  std::printf("%s: %d problems, %d wrong\n", vw_isa(), rounds, wrong);
+  return wrong > 0;
+}
