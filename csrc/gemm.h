@@ -68,9 +68,9 @@ using GemmTile = void (*)(const float* v, ptrdiff_t row, ptrdiff_t v_step,
 
 // Rows that fill the registers beside the vectors of u and one broadcast value.
 #if VW_REGISTERS == 32
-constexpr int kRows[kMaxVectors + 1] = {0, 14, 12, 8, 6};
+constexpr int kRows[5] = {0, 14, 12, 8, 6};
 #else
-constexpr int kRows[kMaxVectors + 1] = {0, 12, 6, 4, 2};
+constexpr int kRows[5] = {0, 12, 6, 4, 2};
 #endif
 constexpr int kMostRows = 14;
 

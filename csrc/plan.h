@@ -11,7 +11,8 @@ namespace VW_ISA {
 
 constexpr int kMaxAlpha = 8;
 constexpr int kMaxColumns = kMaxAlpha * kMaxAlpha * kMaxAlpha;
-constexpr int kMaxVectors = 4;  // of output channels, in the registers of one GEMM tile
+// Of output channels, in the registers of one GEMM tile.
+constexpr int kMaxVectors = VW_REGISTERS == 32 ? 4 : 2;
 
 // Coefficients of one axis. Points are 0 (where alpha is even), pairs +-a, and infinity; then the
 // rows of B^T for +-a are P + a Q and P - a Q, with P and Q the same polynomial s in x^2, one
@@ -150,10 +151,12 @@ static void make_plan(const vw_problem& given, Plan& plan) {
 }
 
 // The columns of a matrix product, in groups that fit the registers: even ones, the wider first.
-// Beyond two groups their number is even, so that two threads have the same to do.
+// An odd number of them becomes even where that costs little, so that two threads have the same to
+// do.
 static inline int group_count(const Channels& channels) {
   const int groups = ceil_div(channels.vectors, kMaxVectors);
-  return groups > 2 ? groups + groups % 2 : groups;
+  const bool little = kMaxVectors > 2 && channels.vectors >= (groups + 1) * (kMaxVectors - 1);
+  return groups > 2 && groups % 2 && little ? groups + 1 : groups;
 }
 
 static inline int group_vectors(const Channels& channels, int group) {
