@@ -68,6 +68,19 @@ void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed) {
   chosen().pack(allowed(problem), *u, packed);
 }
 
+int vw_pack_factors(const vw_problem* problem, const vw_factors* factors, float* packed) {
+  return chosen().pack_factors(allowed(problem), *factors, packed);
+}
+
+void vw_expand(const vw_problem* problem, const vw_factors* factors, float* u) {
+  chosen().expand(allowed(problem), *factors, u);
+}
+
+void vw_contract(const vw_problem* problem, const vw_factors* factors, const float* du,
+                 float* dspatial, float* dleft) {
+  chosen().contract(allowed(problem), *factors, du, dspatial, dleft);
+}
+
 void vw_narrow(const vw_problem* problem, const float* packed, void* narrow) {
   chosen().narrow(allowed(problem), packed, narrow);
 }

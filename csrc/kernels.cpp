@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "backward.h"
+#include "factors.h"
 #include "forward.h"
 #include "pack.h"
 #include "peak.h"
@@ -18,6 +19,25 @@ static void pack(const vw_problem& problem, const vw_weight& u, float* packed) {
   Plan plan;
   make_plan(problem, plan);
   pack(plan, u, packed);
+}
+
+static int pack_factors(const vw_problem& problem, const vw_factors& factors, float* packed) {
+  Plan plan;
+  make_plan(problem, plan);
+  return pack_factors(plan, factors, packed);
+}
+
+static void expand(const vw_problem& problem, const vw_factors& factors, float* u) {
+  Plan plan;
+  make_plan(problem, plan);
+  expand(plan, factors, u);
+}
+
+static void contract(const vw_problem& problem, const vw_factors& factors, const float* du,
+                     float* dspatial, float* dleft) {
+  Plan plan;
+  make_plan(problem, plan);
+  contract(plan, factors, du, dspatial, dleft);
 }
 
 static void narrow(const vw_problem& problem, const float* packed, void* to) {
@@ -58,7 +78,7 @@ static void release(int threads) {
 #define VW_TEXT(name) #name
 #define VW_NAME(name) VW_TEXT(name)
 extern const Kernels kernels = {
-    VW_NAME(VW_ISA), packed_bytes, pack, narrow, forward, backward, workspace_bytes, release, peak,
+    VW_NAME(VW_ISA), packed_bytes, pack, pack_factors, expand, contract, narrow, forward, backward, workspace_bytes, release, peak,
 };
 
 }  // namespace VW_ISA

@@ -8,6 +8,10 @@ struct Kernels {
   const char* name;
   int64_t (*packed_bytes)(const vw_problem&);
   void (*pack)(const vw_problem&, const vw_weight& u, float* packed);
+  int (*pack_factors)(const vw_problem&, const vw_factors&, float* packed);
+  void (*expand)(const vw_problem&, const vw_factors&, float* u);
+  void (*contract)(const vw_problem&, const vw_factors&, const float* du, float* dspatial,
+                   float* dleft);
   void (*narrow)(const vw_problem&, const float* packed, void* narrow);
   int (*forward)(const vw_problem&, const float* x, const void* packed, const vw_epilogue&,
                  float* y);

@@ -9,7 +9,7 @@ extern "C" {
 
 #define VW_API __attribute__((visibility("default")))
 
-enum { VW_MAX_PAIRS = 3 };
+enum { VW_MAX_PAIRS = 3, VW_MOST_RANK = 101 };
 
 /* One axis of the convolution: depth, height or width. */
 typedef struct {
@@ -53,6 +53,27 @@ typedef struct {
 
 /* To the layout that vw_forward reads, times the scale; always in 32 bits. */
 VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed);
+
+/* What a weight is made of: U[column] = sum of rows[column][term] times part `term`. The parts are
+   the taps of a filter (C_out, C_in, taps) and then the columns of left (C_out * C_in, rank). */
+typedef struct {
+  const float* rows;    /* kept columns x (taps + rank) */
+  const float* scale;   /* of each kept column, or null */
+  const float* spatial;
+  int32_t taps;         /* 0 without spatial, at most 27 */
+  const float* left;
+  int32_t rank;         /* 0 without left, at most VW_MOST_RANK */
+} vw_factors;
+
+/* As vw_pack; 0, or 1 where memory is lacking. */
+VW_API int vw_pack_factors(const vw_problem* problem, const vw_factors* factors, float* packed);
+
+/* U without the scale, (kept columns, C_out, C_in). */
+VW_API void vw_expand(const vw_problem* problem, const vw_factors* factors, float* u);
+
+/* Gradients of spatial and left (each may be null) from U's, laid out as vw_expand's. */
+VW_API void vw_contract(const vw_problem* problem, const vw_factors* factors, const float* du,
+                        float* dspatial, float* dleft);
 
 /* From 32 to 16 bits: whole numbers with a scale for each column. */
 VW_API void vw_narrow(const vw_problem* problem, const float* packed, void* narrow);

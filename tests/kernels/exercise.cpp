@@ -43,6 +43,32 @@ bool close(const char* what, double a, double b, double scale) {
   return false;
 }
 
+// The same weight packed from factors and from U; gradients of the factors.
+bool exercise_factors(const vw_problem& p, const std::vector<float>& scale) {
+  const size_t channels = size_t(p.in_channels) * p.out_channels, columns = size_t(p.columns);
+  const int taps = pick({0, 4, 27}), rank = taps ? pick({0, 1, 8, 20}) : pick({1, 40});
+  const std::vector<float> rows = random_floats(columns * (taps + rank));
+  const std::vector<float> spatial = random_floats(channels * taps),
+                           left = random_floats(channels * rank);
+  const vw_factors factors{rows.data(),    scale.data(), taps ? spatial.data() : nullptr, taps,
+                           rank ? left.data() : nullptr, rank};
+  std::vector<float> u(columns * channels), packed(vw_packed_bytes(&p) / 4), again(packed.size());
+  vw_expand(&p, &factors, u.data());
+  const vw_weight weight{u.data(), int64_t(channels), p.in_channels, 1, nullptr, scale.data()};
+  vw_pack(&p, &weight, packed.data());
+  if (vw_pack_factors(&p, &factors, again.data())) return false;
+  double difference = 0;
+  for (size_t i = 0; i < packed.size(); ++i) difference += std::pow(double(packed[i]) - again[i], 2);
+  bool good = close("packed factors", std::sqrt(difference), 0, norm(packed) + 1e-6);
+  const std::vector<float> du = random_floats(u.size());
+  std::vector<float> dspatial(spatial.size()), dleft(left.size());
+  vw_contract(&p, &factors, du.data(), taps ? dspatial.data() : nullptr,
+              rank ? dleft.data() : nullptr);
+  good &= close("factors' gradients", dot(spatial, dspatial) + dot(left, dleft), dot(u, du),
+                norm(u) * norm(du));
+  return good;
+}
+
 bool exercise() {
   vw_problem p{};
   p.batch = between(1, 2);
@@ -95,6 +121,8 @@ bool exercise() {
   bool good = close("clip's gradient", dot(x, dx), product, size);
   good &= close("weight's gradient", dot(u, du), product, size + norm(u) * norm(du));
   good &= close("gate's gradient", dot(scale, gate), product, size + norm(scale) * norm(gate));
+
+  good &= exercise_factors(p, scale);
 
   // Bias, residual, ReLU and sixteen bits.
   const std::vector<float> bias = random_floats(p.out_channels), residual = random_floats(out);

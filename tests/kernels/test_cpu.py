@@ -177,6 +177,60 @@ def test_gradients_equal_float64(problem, seed, asked):
             assert ((a.double() - b).norm() / scale).item() < 10 * tolerance(tile)
 
 
+KINDS = {
+    "spatial": ("spatial",),
+    "vanilla": ("winograd",),
+    "low_rank": ("spatial", "left", "right"),
+    "factored": ("left", "right"),
+    "all": ("spatial", "winograd", "left", "right"),
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    problem=problems(),
+    seed=st.integers(0, 2**20),
+    kind=st.sampled_from(sorted(KINDS)),
+    rank=st.sampled_from([1, 8, 20]),
+)
+def test_every_parameterization_equals_float64(problem, seed, kind, rank):
+    torch.manual_seed(seed)
+    x, given_weights, _ = make(problem)
+    tile, padding, channels = problem["tile"], problem["padding"], given_weights.channels
+    pairs = channels[0] * channels[1]
+    everything = {
+        "spatial": given_weights.spatial,
+        "winograd": torch.randn(*channels, tile.positions),
+        "left": torch.randn(pairs, rank),
+        "right": torch.randn(rank, tile.positions),
+    }
+    names = KINDS[kind]
+    weights = Weights(
+        channels,
+        **{name: everything[name] for name in names},
+        gate=torch.rand(tile.positions) + 0.5,
+        columns=given_weights.columns,
+    )
+    size = reference.output_size(x.shape, tile, padding)
+    grad = torch.randn(x.shape[0], channels[0], *size)
+    need = frozenset({"x", "gate", *names})
+    before = torch.get_num_threads()
+    torch.set_num_threads(problem["threads"])
+    try:
+        y = forward(x, weights, None, tile, padding)
+        found = backward(grad, x, weights, tile, padding, need)
+    finally:
+        torch.set_num_threads(before)
+    exact, wide = weights.to(torch.float64), x.double()
+    assert relative(y, reference.forward(wide, exact, None, tile, padding)) < 10 * tolerance(tile)
+    expected = reference.backward(grad.double(), wide, exact, tile, padding, need)
+    for name in need:
+        a, b = getattr(found, name), getattr(expected, name)
+        assert a.shape == b.shape
+        scale = b.norm().clamp_min(1e-3)
+        assert ((a.double() - b).norm() / scale).item() < 10 * tolerance(tile), name
+
+
 @pytest.mark.parametrize("channels", [(64, 64), (256, 96), (100, 260)])
 def test_gradients_of_wide_layers(channels, threads):
     """More than one block, and two threads that meet between the steps."""

@@ -18,17 +18,17 @@ PARAMETERIZATIONS = {"spatial": None, "vanilla": None, "low_rank": 4, "factored"
 def packings(monkeypatch):
     """Counts how often weights are packed."""
     counted = []
-    pack = native.library().vw_pack
+    real = native.library()
 
     class Counting:
         def __getattr__(self, name):
-            if name == "vw_pack":
-                return lambda *args: (counted.append(1), pack(*args))[1]
-            return getattr(real, name)
+            found = getattr(real, name)
+            if name in ("vw_pack", "vw_pack_factors"):
+                return lambda *args: (counted.append(1), found(*args))[1]
+            return found
 
-    real = native.library()
-    monkeypatch.setattr(native, "library", lambda: counting)
     counting = Counting()
+    monkeypatch.setattr(native, "library", lambda: counting)
     return counted
 
 

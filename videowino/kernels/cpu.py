@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from videowino.kernels import native
+from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
 from videowino.kernels.packed import PackedWeights, Plain
 from videowino.winograd import WinogradConv3d, reference
@@ -99,7 +100,9 @@ def backward(
     clip = x.float().contiguous(memory_format=layout)
     dy = grad.float().contiguous(memory_format=layout)
     problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
-    u = Plain.of(weights, tile).by_rows() if need & {"x", "gate"} else None
+    u = None
+    if need & {"x", "gate"}:
+        u = Plain.of(weights, tile, problem, library).by_rows()
     dx = pool.empty(x.shape, layout) if "x" in need else None
     du = _gradient_of(weights, tile, need) if need - {"x", "bias"} else None
     gate = torch.zeros(problem.columns) if "gate" in need else None
@@ -119,7 +122,7 @@ def backward(
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     parts: dict[str, Tensor] = {}
     if du is not None:
-        parts = _parts_of(du, gate, weights, tile, need)
+        parts = _parts_of(du, gate, weights, tile, need, problem)
     if "bias" in need:
         parts["bias"] = dy.sum((0, 2, 3, 4))
     return Gradients(x=None if dx is None else dx.to(x.dtype), **parts)
@@ -146,7 +149,12 @@ def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
 
 
 def _parts_of(
-    du: Plain, gate: Tensor | None, weights: Weights, tile: Tile, need: frozenset[str]
+    du: Plain,
+    gate: Tensor | None,
+    weights: Weights,
+    tile: Tile,
+    need: frozenset[str],
+    problem: native.Problem,
 ) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
     if gate is not None:
@@ -156,6 +164,13 @@ def _parts_of(
         assert weights.winograd is not None
         parts["winograd"] = du.values.permute(1, 2, 0).to(weights.winograd.dtype)
     rest = need & {"spatial", "left", "right"}
+    factors = Factors.of(weights, tile) if rest else None
+    if factors is not None:
+        library = native.library()
+        assert library is not None
+        found = factors.contract(du.values, rest, problem, library)
+        parts |= {name: value.to(getattr(weights, name).dtype) for name, value in found.items()}
+        rest -= set(found)
     if rest:
         kept = du.values.flatten(1)
         kept = kept if du.place is None else weights.pick(kept, 0)

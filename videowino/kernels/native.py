@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 _MAX_PAIRS = 3
+#: The most terms of a weight's factors: taps of a filter, columns of `left`.
+MOST_TAPS, MOST_RANK = 27, 101
 
 
 class Axis(ctypes.Structure):
@@ -54,6 +56,19 @@ class Weight(ctypes.Structure):
     )
 
 
+class Factors(ctypes.Structure):
+    """``vw_factors``."""
+
+    _fields_ = (
+        ("rows", ctypes.c_void_p),
+        ("scale", ctypes.c_void_p),
+        ("spatial", ctypes.c_void_p),
+        ("taps", ctypes.c_int32),
+        ("left", ctypes.c_void_p),
+        ("rank", ctypes.c_int32),
+    )
+
+
 class Epilogue(ctypes.Structure):
     """``vw_epilogue``."""
 
@@ -85,6 +100,12 @@ def library() -> ctypes.CDLL | None:
     found.vw_isa.restype = ctypes.c_char_p
     found.vw_packed_bytes.argtypes = [problem]
     found.vw_packed_bytes.restype = ctypes.c_int64
+    factors = ctypes.POINTER(Factors)
+    found.vw_pack_factors.argtypes = [problem, factors, pointer]
+    found.vw_expand.argtypes = [problem, factors, pointer]
+    found.vw_expand.restype = None
+    found.vw_contract.argtypes = [problem, factors, pointer, pointer, pointer]
+    found.vw_contract.restype = None
     found.vw_narrow.argtypes = [problem, pointer, pointer]
     found.vw_narrow.restype = None
     found.vw_pack.argtypes = [problem, ctypes.POINTER(Weight), pointer]

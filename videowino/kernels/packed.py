@@ -3,11 +3,11 @@
 import ctypes
 import weakref
 from dataclasses import dataclass, replace
-from math import prod
 
 import torch
 from torch import Tensor
 
+from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
 from videowino.kernels.native import Problem
 from videowino.kernels.native import Weight as NativeWeight
@@ -42,7 +42,7 @@ class PackedWeights:
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
-        packed = pack(Plain.of(weights, tile), problem, library)
+        packed = pack(weights, tile, problem, library)
         if state is not None:
             if entry is None:
                 weakref.finalize(main, self._entries.pop, id(main), None)
@@ -65,16 +65,17 @@ class Plain:
     scale: Tensor | None = None
 
     @classmethod
-    def of(cls, weights: Weights, tile: Tile) -> "Plain":
+    def of(cls, weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -> "Plain":
         """The sum of the parts in float32 without copies where that can be, gates beside it."""
+        factors = Factors.of(weights, tile)
+        if factors is not None:
+            return cls(factors.expand(problem, library), None, factors.scale)
         parts = weights.to(torch.float32)
         scale = None if parts.gate is None else parts.pick(parts.gate, 0).contiguous()
         if parts.winograd is not None and parts.spatial is None and parts.left is None:
             place = None if parts.columns is None else parts.columns.to(torch.int32)
             return cls(parts.winograd.permute(2, 0, 1), place, scale)
-        kept = tile.positions if parts.columns is None else len(parts.columns)
-        out = pool.flat(kept * prod(parts.channels)).view(kept, -1)
-        return cls(parts.ungated(tile, out).reshape(-1, *parts.channels), None, scale)
+        return cls(parts.ungated(tile).reshape(-1, *parts.channels), None, scale)
 
     def by_rows(self) -> "Plain":
         """The same with rows of C_in without gaps, as the gradients need it; copied if it must."""
@@ -93,14 +94,19 @@ class Plain:
         )
 
 
-def pack(u: Plain, problem: Problem, library: ctypes.CDLL) -> Tensor:
-    """U times its scale in the kernel's layout, in as many bits as the problem says."""
+def pack(weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -> Tensor:
+    """U with its gates in the kernel's layout, in as many bits as the problem says."""
     wide = problem
     if problem.weight_bits == 16:
         wide = Problem.from_buffer_copy(problem)
         wide.weight_bits = 32
     packed = pool.flat(-(-library.vw_packed_bytes(wide) // 4))
-    library.vw_pack(wide, u.native(), packed.data_ptr())
+    factors = Factors.of(weights, tile)
+    if factors is None:
+        u = Plain.of(weights, tile, problem, library)
+        library.vw_pack(wide, u.native(), packed.data_ptr())
+    elif library.vw_pack_factors(wide, factors.native(), packed.data_ptr()):
+        raise MemoryError(f"no memory to pack the weight of a Winograd convolution {tile}")
     if wide is problem:
         return packed
     narrow = pool.flat(-(-library.vw_packed_bytes(problem) // 4))

@@ -87,17 +87,17 @@ class Weights:
             return self.transform
         return self.pick(filter_matrix(tile, self.spatial.dtype, self.spatial.device), 0)
 
-    def ungated(self, tile: Tile, out: Tensor | None = None) -> Tensor:
-        """The sum of the parts over the kept columns, (P', C_out * C_in); in `out`, if given."""
+    def ungated(self, tile: Tile) -> Tensor:
+        """The sum of the parts over the kept columns, (P', C_out * C_in)."""
         total: Tensor | None = None
         if self.winograd is not None:
             total = self.pick(self.winograd.flatten(0, 1), 1).T
         if self.spatial is not None:
             part = self.filter_rows(tile), self.spatial.flatten(2).flatten(0, 1).T
-            total = _add_product(total, *part, out)
+            total = _add_product(total, *part)
         if self.left is not None:
             assert self.right is not None
-            total = _add_product(total, self.pick(self.right, 1).T, self.left.T, out)
+            total = _add_product(total, self.pick(self.right, 1).T, self.left.T)
         assert total is not None, "a Winograd weight needs at least one part"
         return total
 
@@ -122,10 +122,8 @@ class Gradients:
     bias: Tensor | None = None
 
 
-def _add_product(total: Tensor | None, a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
-    if total is None:
-        return torch.mm(a, b, out=out)
-    return torch.addmm(total, a, b, out=out)
+def _add_product(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+    return a @ b if total is None else torch.addmm(total, a, b)
 
 
 def output_size(shape: Sequence[int], tile: Tile, padding: tuple[int, ...]) -> Triple:

@@ -1,0 +1,87 @@
+"""Weights made of a filter and low-rank factors: to U and back without anything else of U's size.
+
+U over the kept columns (P', C_out * C_in) = rows (P', terms) parts (terms, C_out * C_in), with the
+filter transform beside `right` in the rows, and the filter's taps beside `left` in the parts.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from videowino.kernels.memory import pool
+from videowino.kernels.native import MOST_RANK, MOST_TAPS, Problem
+from videowino.kernels.native import Factors as NativeFactors
+from videowino.winograd.reference import Weights
+from videowino.winograd.tile import Tile
+
+
+@dataclass(frozen=True)
+class Factors:
+    """``vw_factors``, all float32 and contiguous.
+
+    Attributes:
+        rows: (P', terms).
+        scale: (P',) or None.
+        spatial: (C_out, C_in, r_d, r_h, r_w) or None.
+        left: (C_out * C_in, s) or None.
+    """
+
+    rows: Tensor
+    scale: Tensor | None
+    spatial: Tensor | None
+    left: Tensor | None
+
+    @classmethod
+    def of(cls, weights: Weights, tile: Tile) -> "Factors | None":
+        """None where the weight is not only factors, or has more terms than the kernel takes."""
+        if weights.winograd is not None:
+            return None
+        parts = weights.to(torch.float32)
+        rows, spatial, left = [], None, None
+        if parts.spatial is not None:
+            spatial = parts.spatial.contiguous()
+            rows.append(parts.filter_rows(tile))
+        if parts.left is not None:
+            assert parts.right is not None
+            left = parts.left.contiguous()
+            rows.append(parts.pick(parts.right, 1).T)
+        if prod(tile.taps) > MOST_TAPS or (left is not None and left.shape[1] > MOST_RANK):
+            return None
+        scale = None if parts.gate is None else parts.pick(parts.gate, 0).contiguous()
+        return cls(torch.cat(rows, 1), scale, spatial, left)
+
+    def native(self) -> NativeFactors:
+        """What to hand over; it holds addresses, so keep the tensors."""
+        spatial, left = self.spatial, self.left
+        return NativeFactors(
+            self.rows.data_ptr(),
+            None if self.scale is None else self.scale.data_ptr(),
+            None if spatial is None else spatial.data_ptr(),
+            0 if spatial is None else prod(spatial.shape[2:]),
+            None if left is None else left.data_ptr(),
+            0 if left is None else left.shape[1],
+        )
+
+    def expand(self, problem: Problem, library: ctypes.CDLL) -> Tensor:
+        """U without the scale, (P', C_out, C_in)."""
+        shape = (problem.columns, problem.out_channels, problem.in_channels)
+        u = pool.flat(prod(shape)).view(shape)
+        library.vw_expand(problem, self.native(), u.data_ptr())
+        return u
+
+    def contract(
+        self, du: Tensor, need: frozenset[str], problem: Problem, library: ctypes.CDLL
+    ) -> dict[str, Tensor]:
+        """Gradients of `spatial` and `left` from du (P', C_out, C_in), contiguous."""
+        found = {
+            name: torch.empty_like(part, memory_format=torch.contiguous_format)
+            for name, part in (("spatial", self.spatial), ("left", self.left))
+            if name in need and part is not None
+        }
+        if found:
+            addresses = [found[n].data_ptr() if n in found else None for n in ("spatial", "left")]
+            library.vw_contract(problem, self.native(), du.data_ptr(), *addresses)
+        return found
