@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jsonargparse import ArgumentParser
@@ -82,6 +83,7 @@ class Setting:
     threads: int
     peak: float
     budget: float
+    weight_bits: int = 32
 
     @property
     def clip(self) -> Tensor:
@@ -163,9 +165,9 @@ def _best_pruned(
         str(tile): pruned(layer, tile.m, share, kind)
         for tile in sensible_tiles(layer.taps, layer.size)
     }
-    if kind == "vanilla":
-        for module in made.values():
-            module.train()
+    for module in made.values():
+        module.train(kind == "vanilla")
+        module.weight_bits = setting.weight_bits
     return made[setting.best({name: call(module) for name, module in made.items()})]
 
 
@@ -173,9 +175,12 @@ def _chosen(chooser: TileChooser, conv: nn.Conv3d, clip: Tensor, setting: Settin
     before = torch.get_num_threads()
     torch.set_num_threads(setting.threads)
     try:
-        return chooser.fastest(conv, clip)
+        module = chooser.fastest(conv, clip)
     finally:
         torch.set_num_threads(before)
+    if isinstance(module, WinogradConv3d):
+        module.weight_bits = setting.weight_bits
+    return module
 
 
 def _step(module: nn.Module, clip: Tensor, slope: Tensor) -> Call:
@@ -308,6 +313,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=list[int], default=[1, 2])
     parser.add_argument("--work", type=list[str], default=["forward", "training"])
     parser.add_argument("--budget", type=float, default=1.0, help="Seconds for each comparison.")
+    parser.add_argument("--weight_bits", type=Literal[16, 32], default=32, help="U's storage.")
     parser.add_argument("--match", type=str, default="", help="Only layers whose name has this.")
     given = parser.parse_args(args)
     library = native.library()
@@ -320,7 +326,18 @@ def main(args: list[str] | None = None) -> None:
     peaks = {threads: library.vw_peak(threads) for threads in given.threads}
     measures = {"forward": measure_forward, "training": measure_training}
     jobs = [
-        (work, Setting(layer, found[layer], batch, threads, peaks[threads], given.budget))
+        (
+            work,
+            Setting(
+                layer,
+                found[layer],
+                batch,
+                threads,
+                peaks[threads],
+                given.budget,
+                given.weight_bits,
+            ),
+        )
         for work in given.work
         for threads in given.threads
         for batch in given.batches
@@ -343,6 +360,7 @@ def main(args: list[str] | None = None) -> None:
         environment = {
             "machine": str(describe(threads=max(given.threads))),
             "isa": native.instruction_set(),
+            "weight_bits": given.weight_bits,
             "onednn_isa": os.environ.get("ONEDNN_MAX_CPU_ISA", "default"),
             "peak_gflops": {threads: peak / 1e9 for threads, peak in peaks.items()},
         }
