@@ -30,6 +30,7 @@ def test_weight_error_is_what_sixteen_bits_cost():
         exact = layer(x)
         layer.weight_bits = 16
         y = layer(x)
+    assert "weight_bits=16" in repr(layer)
     assert 0 < (y - exact).norm() / exact.norm() < 20 * error
 
 

@@ -232,9 +232,10 @@ class WinogradConv3d(ColumnMask):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         rank = f", rank={self.rank}" if self.rank else ""
+        bits = f", weight_bits={self.weight_bits}" if self.weight_bits != 32 else ""
         return (
             f"{self.in_channels}, {self.out_channels}, {self.tile}, padding={self.padding}, "
-            f"{self.parameterization}{rank}, columns={self.columns_kept}/{self.columns}"
+            f"{self.parameterization}{rank}, columns={self.columns_kept}/{self.columns}{bits}"
         )
 
 
