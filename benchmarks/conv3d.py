@@ -58,6 +58,7 @@ class Setting:
     peak: float
     budget: float
     weight_bits: int = 32
+    trained: str = "vanilla"
 
     @property
     def clip(self) -> Tensor:
@@ -118,7 +119,9 @@ def measure_training(setting: Setting) -> Row:
         dense[_name(at)] = _step(conv, clip.to(memory_format=at), slope.to(memory_format=at))
     layout = setting.best(dense)
     chosen = {
-        name: _best_pruned(setting, share, lambda module: _step(module, clip, slope), "vanilla")
+        name: _best_pruned(
+            setting, share, lambda module: _step(module, clip, slope), setting.trained
+        )
         for name, share in TRAINING.items()
     }
     calls: dict[str, Call] = {"conv3d": dense[layout]}
@@ -140,7 +143,7 @@ def _best_pruned(
         for tile in sensible_tiles(layer.taps, layer.size)
     }
     for module in made.values():
-        module.train(kind == "vanilla")
+        module.train(kind == setting.trained)
         module.weight_bits = setting.weight_bits
     return made[setting.best({name: call(module) for name, module in made.items()})]
 
@@ -233,6 +236,12 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--work", type=list[str], default=["forward", "training"])
     parser.add_argument("--budget", type=float, default=1.0, help="Seconds for each comparison.")
     parser.add_argument("--weight_bits", type=Literal[16, 32], default=32, help="U's storage.")
+    parser.add_argument(
+        "--parameterization",
+        type=Literal["vanilla", "spatial", "low_rank", "factored"],
+        default="vanilla",
+        help="What is trained.",
+    )
     parser.add_argument("--match", type=str, default="", help="Only layers whose name has this.")
     given = parser.parse_args(args)
     library = native.library()
@@ -255,6 +264,7 @@ def main(args: list[str] | None = None) -> None:
                 peaks[threads],
                 given.budget,
                 given.weight_bits,
+                given.parameterization,
             ),
         )
         for work in given.work
@@ -280,6 +290,7 @@ def main(args: list[str] | None = None) -> None:
             "machine": str(describe(threads=max(given.threads))),
             "isa": native.instruction_set(),
             "weight_bits": given.weight_bits,
+            "parameterization": given.parameterization,
             "onednn_isa": os.environ.get("ONEDNN_MAX_CPU_ISA", "default"),
             "peak_gflops": {threads: peak / 1e9 for threads, peak in peaks.items()},
         }

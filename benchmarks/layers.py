@@ -83,9 +83,10 @@ def conv_of(layer: Layer) -> nn.Conv3d:
 def pruned(
     layer: Layer, tile: Sequence[int], share: float, parameterization: str = "spatial"
 ) -> WinogradConv3d:
-    """The Winograd layer with the best share of its columns, by magnitude."""
+    """The Winograd layer with the best share of its columns, by magnitude; low rank: 8."""
+    rank = {"low_rank": 8, "factored": math.prod(layer.taps)}.get(parameterization)
     made = WinogradConv3d.from_conv(
-        conv_of(layer), tile=tile, parameterization=parameterization, rank=None
+        conv_of(layer), tile=tile, parameterization=parameterization, rank=rank
     ).eval()
     if share < 1:
         made.set_column_mask(select_columns({"": made.scores("magnitude")}, 1 - share)[""])
