@@ -116,7 +116,7 @@ static void narrow(const Plan& plan, const float* packed, void* to) {
       }
     }
     const bool finite = sum == 0;
-    const float inverse = finite && top > 0 ? largest / top : 0;
+    const float inverse = finite && top > 1e-30f ? largest / top : 0;
     for (int group = 0; group < group_count(plan.out); ++group) {
       const ptrdiff_t at = weight_at(plan, plan.in.count, plan.out, group, slot);
       const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;

@@ -63,6 +63,8 @@ class TileChooser:
             clip: N C_in D H W of the type, shape and memory layout to come; values do not matter.
         """
         key = _key(conv, clip)
+        if clip.dim() != 5:
+            raise ValueError(f"clip has shape {tuple(clip.shape)}; expected N C D H W")
         if key not in self._known:
             self._known[key] = self._find(conv, clip)
         return self._known[key]
@@ -105,7 +107,7 @@ def _candidates(conv: nn.Conv3d, clip: Tensor) -> Iterator[Tile]:
 def _winograd(conv: nn.Conv3d, tile: Tile) -> WinogradConv3d:
     return WinogradConv3d.from_conv(
         conv, tile=tile.m, parameterization="spatial", rank=None, points=tile.points
-    ).eval()
+    )
 
 
 def _call(module: nn.Module, clip: Tensor) -> Callable[[], object]:

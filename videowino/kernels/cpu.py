@@ -5,6 +5,7 @@ x: N C_in D H W;  U packed: see csrc/gemm.h;  y: N C_out D' H' W', in x's memory
 
 import ctypes
 from functools import cache, lru_cache
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -63,10 +64,10 @@ def forward(
     library = native.library()
     assert library is not None
     layout = reference.memory_layout(x)
-    clip = x.float().contiguous(memory_format=layout)
     problem, shape = _problem_of(
         x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
     )
+    clip = x.float().contiguous(memory_format=layout)
     packed = _weights.get(weights, tile, problem, library, keep)
     y = pool.empty(shape, layout)
     bias = None if bias is None else bias.float().contiguous()
@@ -97,15 +98,17 @@ def backward(
     library = native.library()
     assert library is not None
     layout = reference.memory_layout(x)
+    problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
     clip = x.float().contiguous(memory_format=layout)
     dy = grad.float().contiguous(memory_format=layout)
-    problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
     u = None
     if need & {"x", "gate"}:
         u = Plain.of(weights, tile, problem, library).by_rows()
     dx = pool.empty(x.shape, layout) if "x" in need else None
     du = _gradient_of(weights, tile, need) if need - {"x", "bias"} else None
-    gate = torch.zeros(problem.columns) if "gate" in need else None
+    gate = None
+    if "gate" in need:
+        gate = torch.zeros(problem.columns, dtype=torch.float32, device="cpu")
     if not dy.numel():
         for part in (dx, None if du is None else du.values):
             if part is not None:
@@ -143,7 +146,9 @@ def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
         )
     values = pool.flat(tile.positions * prod(weights.channels))
     values = values.view(tile.positions, *weights.channels)
-    pruned = torch.ones(tile.positions, dtype=torch.bool).index_fill_(0, columns, False)
+    pruned = torch.ones(tile.positions, dtype=torch.bool, device="cpu").index_fill_(
+        0, columns, False
+    )
     values.index_fill_(0, pruned.nonzero().flatten(), 0)
     return Plain(values, columns.to(torch.int32), scale)
 
@@ -195,6 +200,11 @@ def _problem_of(
     padding: tuple[int, ...],
     weight_bits: int = 32,
 ) -> tuple[native.Problem, tuple[int, ...]]:
+    if columns is not None and (columns.dtype != torch.int64 or columns.dim() != 1):
+        raise ValueError(
+            f"columns is {columns.dtype} {tuple(columns.shape)}; give the kept ones' numbers, "
+            "int64 (P',), as mask.nonzero().flatten() does"
+        )
     return _problem(
         tuple(x.shape),
         reference.memory_layout(x) == torch.channels_last_3d,
@@ -231,6 +241,10 @@ def _problem(
         axis.points[: len(pairs[index])] = pairs[index]
     problem.x_channels_last = problem.y_channels_last = channels_last
     kept = range(tile.positions) if columns is None else memoryview(columns).cast("q")
+    if any(b <= a for a, b in pairwise([-1, *kept, tile.positions])):
+        raise ValueError(
+            f"columns={list(kept)[:8]}... must ascend, each once, within 0 to {tile.positions - 1}"
+        )
     problem.columns = len(kept)
     problem.column = (ctypes.c_int32 * len(kept))(*kept)
     problem.threads, problem.team, problem.weight_bits = threads, -1, weight_bits

@@ -125,7 +125,7 @@ def _state(
     weights: Weights, tile: Tile, bits: int, library: ctypes.CDLL
 ) -> tuple[object, ...] | None:
     """What the packed weight depends on; None where changes could not be seen."""
-    state: list[object] = [tile, bits]
+    state: list[object] = [tile, bits, weights.channels]
     for part in (weights.spatial, weights.winograd, weights.left, weights.right):
         if part is None:
             state.append(None)
@@ -138,14 +138,14 @@ def _state(
     return tuple(state)
 
 
-def _fingerprint(part: Tensor, library: ctypes.CDLL, samples: int) -> tuple[int, ...]:
+def _fingerprint(part: Tensor, library: ctypes.CDLL, samples: int) -> tuple[object, ...]:
     """Changes with the values of `part`: about so many of them looked at, or with 0 all."""
     if not is_dense(part):
         part, samples = part.contiguous(), 0
     size = part.numel() * part.element_size()
     step = max(1, size // (4 * samples)) if samples else 1
     address = part.data_ptr()
-    return address if samples else 0, size, library.vw_fingerprint(address, size, step)
+    return address if samples else 0, size, part.dtype, library.vw_fingerprint(address, size, step)
 
 
 def is_dense(part: Tensor) -> bool:

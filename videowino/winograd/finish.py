@@ -48,5 +48,5 @@ def rounded(u: Tensor) -> Tensor:
     """U as it is applied with 16 bits; u: P' first, each column with a scale of its own."""
     flat = u.flatten(1)
     scale = flat.abs().amax(1, keepdim=True) / _LARGEST
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    scale = torch.where(scale * _LARGEST > 1e-30, scale, torch.ones_like(scale))
     return ((flat / scale).round() * scale).view_as(u)

@@ -69,7 +69,18 @@ def winograd_conv3d(
         raise ValueError(f"x has shape {tuple(x.shape)}; expected N C D H W")
     kept = tile.positions if columns is None else len(columns)
     _check_parts(
-        x.shape[1], out_channels, tile, kept, spatial, transform, winograd, left, right, gate, bias
+        x.device,
+        x.shape[1],
+        out_channels,
+        tile,
+        kept,
+        spatial,
+        transform,
+        winograd,
+        left,
+        right,
+        gate,
+        bias,
     )
     pads = normalize_padding(padding, tile.taps)
     size = reference.output_size(x.shape, tile, pads)
@@ -119,6 +130,7 @@ def normalize_padding(padding: int | str | Sequence[int], taps: Triple) -> tuple
 
 
 def _check_parts(
+    device: torch.device,
     in_channels: int,
     out_channels: int,
     tile: Tile,
@@ -145,5 +157,9 @@ def _check_parts(
         ("gate", gate, (tile.positions,)),
         ("bias", bias, (out_channels,)),
     ):
-        if value is not None and value.shape != shape:
+        if value is None:
+            continue
+        if value.device != device:
+            raise ValueError(f"{name} is on {value.device}, x on {device}; move one to the other")
+        if value.shape != shape:
             raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")

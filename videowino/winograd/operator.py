@@ -153,7 +153,8 @@ def _winograd_conv3d_backward(
 def _laid_out_as(part: Tensor, gradient: Tensor) -> Tensor:
     """A gradient in its parameter's order of memory, which autograd and optimizers then take."""
     result = torch.empty_like(part)
-    return gradient if gradient.stride() == result.stride() else result.copy_(gradient)
+    alike = gradient.dtype == result.dtype and gradient.stride() == result.stride()
+    return gradient if alike else result.copy_(gradient)
 
 
 @_winograd_conv3d.register_fake
