@@ -40,7 +40,7 @@ from videowino.cli import run as run_main
 from videowino.evaluation.environment import describe
 from videowino.kernels import native
 from videowino.kernels.chooser import TileChooser, sensible_tiles
-from videowino.timing import Timing, alternate
+from videowino.timing import Timing, alternate, using_threads
 from videowino.winograd import WinogradConv3d
 
 FIRST, LAST = torch.contiguous_format, torch.channels_last_3d
@@ -149,12 +149,8 @@ def _best_pruned(
 
 
 def _chosen(chooser: TileChooser, conv: nn.Conv3d, clip: Tensor, setting: Setting) -> nn.Module:
-    before = torch.get_num_threads()
-    torch.set_num_threads(setting.threads)
-    try:
+    with using_threads(setting.threads):
         module = chooser.fastest(conv, clip)
-    finally:
-        torch.set_num_threads(before)
     if isinstance(module, WinogradConv3d):
         module.weight_bits = setting.weight_bits
     return module

@@ -6,9 +6,8 @@ import gc
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from videowino.kernels import native
+from videowino.timing import using_threads
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -20,9 +19,7 @@ def peak_extra(call: Callable[[], object], threads: int) -> int | None:
     already. None where the system keeps no such count (/proc of Linux).
     """
     library = native.library()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with using_threads(threads):
         call()
         gc.collect()
         if library is not None:
@@ -34,8 +31,6 @@ def peak_extra(call: Callable[[], object], threads: int) -> int | None:
             return None
         call()
         return max(0, _kilobytes("VmHWM") - resident) * 1024
-    finally:
-        torch.set_num_threads(before)
 
 
 def _kilobytes(name: str) -> int:

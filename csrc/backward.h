@@ -58,8 +58,7 @@ static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int t
   float* const wide_u = padded, *const wide_du = padded ? padded + plan.out.count * row : nullptr;
   if (padded && u) pad_rows(plan, u, wide_u);
   if (asked.dx)
-    gemm_plain(plan, plan.out.count, plan.in, tiles, dm,
-               {padded ? wide_u : u, row, scale_of(*asked.u, source)}, dv);
+    gemm_plain(plan, tiles, dm, {padded ? wide_u : u, row, scale_of(*asked.u, source)}, dv);
   if (!asked.du) return;
   float* const du = asked.du->values + column_of(*asked.du, source);
   if (padded && begun) pad_rows(plan, du, wide_du);
@@ -94,9 +93,8 @@ static int backward(const Plan& plan, const float* x, const float* dy, const Ask
   const bool whole = plan.in.count % kLanes == 0;
   const size_t column = sizeof(float) * plan.out.count * plan.in.vectors * kLanes;
   const bool streamed =
-      asked.du && reinterpret_cast<uintptr_t>(asked.du->values) % sizeof(vec) == 0 &&
-      asked.du->column % kLanes == 0 &&
-      int64_t(4) * plan.slots * plan.in.count * plan.out.count > kStreamed;
+      asked.du && asked.du->column % kLanes == 0 &&
+      is_streamed(asked.du->values, int64_t(plan.slots) * plan.in.count * plan.out.count);
   int failed = 0;
 #pragma omp parallel num_threads(plan.threads)
   {

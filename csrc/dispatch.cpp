@@ -108,8 +108,6 @@ uint64_t vw_fingerprint(const void* data, int64_t bytes, int64_t step) {
   return hash;
 }
 
-int64_t vw_workspace(const vw_problem* problem) { return chosen().workspace(allowed(problem)); }
-
 void vw_release(int threads) { chosen().release(forked ? 1 : threads); }
 
 double vw_peak(int threads) { return chosen().peak(forked ? 1 : threads); }

@@ -80,11 +80,7 @@ static void small_product(const float* a, ptrdiff_t a_row, ptrdiff_t a_term, con
 #pragma GCC unroll 4
     for (int n = 0; n < VECTORS; ++n) {
       const vec value = sum[r][n] * (scale ? scale[r] : 1.0f);
-      float* to = out + r * out_row + n * kLanes;
-      if (streamed)
-        stream(to, value);
-      else
-        store(to, value);
+      put(out + r * out_row + n * kLanes, value, streamed);
     }
 }
 
@@ -126,8 +122,7 @@ static int pack_factors(const Plan& plan, const vw_factors& factors, float* pack
   if (!rows) return 1;
   float* const scale = rows + plan.slots * terms;
   sort_rows(plan, factors, rows, scale);
-  const bool streamed = 4 * weight_size(plan, plan.in, plan.out) > kStreamed &&
-                        reinterpret_cast<uintptr_t>(packed) % sizeof(vec) == 0;
+  const bool streamed = is_streamed(packed, weight_size(plan));
 #pragma omp parallel num_threads(plan.threads)
   {
     Panel panel;
@@ -139,7 +134,7 @@ static int pack_factors(const Plan& plan, const vw_factors& factors, float* pack
       const int there = least(width, plan.out.count - first);
       load_parts(factors, ptrdiff_t(first) * c_in + c, c_in, there, panel.values);
       panel_products(rows, terms, 1, plan.slots, panel.values, kPanel, terms, vectors, scale, streamed,
-               packed + weight_at(plan, c_in, plan.out, group, 0) + ptrdiff_t(c) * width,
+               packed + weight_at(plan, group, 0) + ptrdiff_t(c) * width,
                ptrdiff_t(c_in) * width);
     }
     settle();
@@ -151,8 +146,7 @@ static int pack_factors(const Plan& plan, const vw_factors& factors, float* pack
 static void expand(const Plan& plan, const vw_factors& factors, float* u) {
   const int terms = terms_of(factors), c_in = plan.in.count;
   const ptrdiff_t column = ptrdiff_t(plan.out.count) * c_in;
-  const bool streamed = c_in % kLanes == 0 && 4 * plan.slots * column > kStreamed &&
-                        reinterpret_cast<uintptr_t>(u) % sizeof(vec) == 0;
+  const bool streamed = c_in % kLanes == 0 && is_streamed(u, plan.slots * column);
 #pragma omp parallel num_threads(plan.threads)
   {
     Panel panel;

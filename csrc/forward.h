@@ -60,11 +60,11 @@ static void finish(const Plan& plan, const Block& block, int group, const float*
   const int tiles = block.count * block.depths;
   const float* scales = static_cast<const float*>(packed);
   if (plan.narrow)
-    gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step,
+    gemm_slots(plan, group, tiles, v, v_step,
                reinterpret_cast<const int16_t*>(scales + scales_of(plan)), scales, m,
                tiles * plan.row);
   else
-    gemm_slots(plan, plan.in.count, plan.out, group, tiles, v, v_step, scales,
+    gemm_slots(plan, group, tiles, v, v_step, scales,
                static_cast<const float*>(nullptr), m, tiles * plan.row);
   for (int column = 0; column < block.count; ++column)
     transform_output(plan, block, m, block.first + column, group_start(plan.out, group),
@@ -111,17 +111,11 @@ static void forward_team(const Plan& plan, const Schedule& s, const float* x, co
   }
 }
 
-// Large results leave the shared cache before they are read again; their lines need not be read
-// from memory first to be written.
-static bool is_streamed(const Plan& plan, const float* y) {
-  const int64_t size = int64_t(4) * plan.batch * plan.out.count * plan.d.output * plan.h.output * plan.w.output;
-  return plan.y_last && plan.out.count % kLanes == 0 && size > kStreamed &&
-         reinterpret_cast<uintptr_t>(y) % sizeof(vec) == 0;
-}
-
 static int forward(Plan& plan, const float* x, const void* packed,
                    const vw_epilogue& epilogue, float* y) {
-  plan.streamed = is_streamed(plan, y);
+  const int64_t places = int64_t(plan.batch) * plan.d.output * plan.h.output * plan.w.output;
+  plan.streamed =
+      plan.y_last && plan.out.count % kLanes == 0 && is_streamed(y, places * plan.out.count);
   const Schedule s = forward_schedule(plan);
   const Memory memory = forward_memory(plan, s);
   float* const shared = s.team ? workspace.take(memory.shared) : nullptr;

@@ -72,7 +72,6 @@ constexpr int kRows[5] = {0, 14, 12, 8, 6};
 #else
 constexpr int kRows[5] = {0, 12, 6, 4, 2};
 #endif
-constexpr int kMostRows = 14;
 
 template <int VECTORS, typename Stored>
 static GemmTile<Stored> gemm_tile_of(int rows) {
@@ -106,26 +105,25 @@ static GemmTile<Stored> gemm_tile(int rows, int vectors) {
 
 // A weight lies by groups of the product's columns, then slots, then what is summed over: a thread
 // that has a group reads on and on.
-static inline ptrdiff_t weight_at(const Plan& plan, int sums, const Channels& to, int group,
-                                  int slot) {
-  return (ptrdiff_t(group_start(to, group)) * plan.slots + ptrdiff_t(slot) * group_vectors(to, group)) *
-         sums * kLanes;
+static inline ptrdiff_t weight_at(const Plan& plan, int group, int slot) {
+  const ptrdiff_t before = ptrdiff_t(group_start(plan.out, group)) * plan.slots;
+  return (before + ptrdiff_t(slot) * group_vectors(plan.out, group)) * plan.in.count * kLanes;
 }
 
-// Tiles of one slot, for one group of the product's columns of a packed weight. sums: channels
-// summed over; v_step, m_step: from one vector of channels to the next; m: the group's first vector.
+// Tiles of one slot, for one group of a packed weight's columns. v_step, m_step: from one vector of
+// channels to the next; m: the group's first vector.
 template <typename Stored>
-static void gemm_packed(const Plan& plan, int sums, int vectors, int tiles, const float* v,
+static void gemm_packed(const Plan& plan, int vectors, int tiles, const float* v,
                         ptrdiff_t v_step, const Stored* u, float scale, float* m,
                         ptrdiff_t m_step) {
   const int pieces = ceil_div(tiles, kRows[vectors]);
   // Each piece fetches its share of the next slot's weight. Left to the machine's prefetcher, the
   // first piece waits for memory, and memory waits for the others.
-  const ptrdiff_t next = ptrdiff_t(sums) * vectors * kLanes;
+  const ptrdiff_t next = ptrdiff_t(plan.in.count) * vectors * kLanes;
   for (int piece = 0, done = 0; piece < pieces; ++piece) {
     const int rows = ceil_div(tiles - done, pieces - piece);
     gemm_tile<Stored>(rows, vectors)(
-        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, scale}, sums,
+        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, scale}, plan.in.count,
         m + done * plan.row, m_step,
         {u + next + next * piece / pieces, vectors * kLanes / pieces});
     done += rows;
@@ -134,23 +132,22 @@ static void gemm_packed(const Plan& plan, int sums, int vectors, int tiles, cons
 
 // The same for every slot; scales: of each slot, or null.
 template <typename Stored>
-static void gemm_slots(const Plan& plan, int sums, const Channels& to, int group, int tiles,
-                       const float* v, ptrdiff_t v_step, const Stored* packed, const float* scales,
-                       float* m, ptrdiff_t m_step) {
-  const int vectors = group_vectors(to, group);
-  const Stored* u = packed + weight_at(plan, sums, to, group, 0);
-  for (int slot = 0; slot < plan.slots; ++slot, u += ptrdiff_t(sums) * vectors * kLanes)
-    gemm_packed(plan, sums, vectors, tiles, v + slot * kLanes, v_step, u,
+static void gemm_slots(const Plan& plan, int group, int tiles, const float* v, ptrdiff_t v_step,
+                       const Stored* packed, const float* scales, float* m, ptrdiff_t m_step) {
+  const int vectors = group_vectors(plan.out, group);
+  const Stored* u = packed + weight_at(plan, group, 0);
+  for (int slot = 0; slot < plan.slots; ++slot, u += ptrdiff_t(plan.in.count) * vectors * kLanes)
+    gemm_packed(plan, vectors, tiles, v + slot * kLanes, v_step, u,
                 scales ? scales[slot] : 1.0f, m + slot * kLanes, m_step);
 }
 
-// Tiles of one slot, for all of the product's columns, by a matrix in plain order; m: the first
-// vector of channels.
-static void gemm_plain(const Plan& plan, int sums, const Channels& to, int tiles, const float* v,
-                       const Factor<float>& factor, float* m) {
+// The product turned round, dV (T x C_in) = dM (T x C_out) U^T, for tiles of one slot, by a weight
+// in the order of parameters.
+static void gemm_plain(const Plan& plan, int tiles, const float* dm, const Factor<float>& factor,
+                       float* dv) {
   const ptrdiff_t step = tiles * plan.row;
-  for (int group = 0; group < group_count(to); ++group) {
-    const int vectors = group_vectors(to, group), start = group_start(to, group);
+  for (int group = 0; group < group_count(plan.in); ++group) {
+    const int vectors = group_vectors(plan.in, group), start = group_start(plan.in, group);
     const int pieces = ceil_div(tiles, kRows[vectors]);
     const float* u = factor.values + start * kLanes;
     for (int piece = 0, done = 0; piece < pieces; ++piece) {
@@ -158,8 +155,8 @@ static void gemm_plain(const Plan& plan, int sums, const Channels& to, int tiles
       // The next group's columns, half of them a piece.
       const float* next = u + (vectors + piece % 2 * ceil_div(vectors, 2)) * kLanes;
       gemm_tile<float>(rows, vectors)(
-          v + done * plan.row, plan.row, step, {u, factor.row, factor.scale}, sums,
-          m + start * step + done * plan.row, step, {next, factor.row});
+          dm + done * plan.row, plan.row, step, {u, factor.row, factor.scale}, plan.out.count,
+          dv + start * step + done * plan.row, step, {next, factor.row});
       done += rows;
     }
   }
@@ -207,10 +204,7 @@ static void gradient_tile(const float* m, const float* v, ptrdiff_t row, ptrdiff
       const ptrdiff_t place = r * gradient.row + n * kLanes;
       if (gradient.last && gradient.weight)
         weighted += sum[r][n] * load(gradient.weight + at + place);
-      if (gradient.streamed)
-        stream(u + place, sum[r][n] * scale);
-      else
-        store(u + place, sum[r][n] * scale);
+      put(u + place, sum[r][n] * scale, gradient.streamed);
     }
   }
 }

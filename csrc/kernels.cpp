@@ -60,13 +60,6 @@ static int backward(const vw_problem& problem, const float* x, const float* dy, 
   return backward(plan, x, dy, Asked{u, dx, du, gate});
 }
 
-static int64_t workspace_bytes(const vw_problem& problem) {
-  Plan plan;
-  make_plan(problem, plan);
-  const Memory memory = forward_memory(plan, forward_schedule(plan));
-  return int64_t(memory.shared + memory.own * plan.threads);
-}
-
 static void release(int threads) {
 #pragma omp parallel num_threads(threads)
   {
@@ -78,7 +71,8 @@ static void release(int threads) {
 #define VW_TEXT(name) #name
 #define VW_NAME(name) VW_TEXT(name)
 extern const Kernels kernels = {
-    VW_NAME(VW_ISA), packed_bytes, pack, pack_factors, expand, contract, narrow, forward, backward, workspace_bytes, release, peak,
+    VW_NAME(VW_ISA), packed_bytes, pack,     pack_factors, expand, contract,
+    narrow,          forward,      backward, release,      peak,
 };
 
 }  // namespace VW_ISA

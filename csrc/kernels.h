@@ -17,7 +17,6 @@ struct Kernels {
                  float* y);
   int (*backward)(const vw_problem&, const float* x, const float* dy, const vw_weight* u, float* dx,
                   const vw_weight* du, float* gate);
-  int64_t (*workspace)(const vw_problem&);
   void (*release)(int threads);
   double (*peak)(int threads);
 };

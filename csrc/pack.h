@@ -26,12 +26,7 @@ static inline void pack_square(const float* from, ptrdiff_t out_step, ptrdiff_t 
     for (int j = 0; j < kLanes; ++j) rows[j] = load(from + j * out_step);
     transpose(rows);
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      if (streamed)
-        stream(to + i * to_step, rows[i] * scale);
-      else
-        store(to + i * to_step, rows[i] * scale);
-    }
+    for (int i = 0; i < kLanes; ++i) put(to + i * to_step, rows[i] * scale, streamed);
   } else {
     for (int i = 0; i < channels; ++i)
       for (int j = 0; j < outs; ++j)
@@ -45,7 +40,7 @@ static void pack_slot(const Plan& plan, int slot, const vw_weight& u, bool strea
   const float* column = u.values + column_of(u, plan.source[slot]);
   const float scale = scale_of(u, plan.source[slot]);
   for (int group = 0; group < group_count(plan.out); ++group) {
-    float* at = packed + weight_at(plan, plan.in.count, plan.out, group, slot);
+    float* at = packed + weight_at(plan, group, slot);
     const int first = group_start(plan.out, group) * kLanes;
     const int width = group_vectors(plan.out, group) * kLanes;
     const int there = least(width, plan.out.count - first);
@@ -65,7 +60,7 @@ static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u,
   const int start = group_start(plan.out, group), width = group_vectors(plan.out, group) * kLanes;
   const int there = least(width, plan.out.count - start * kLanes);
   const int64_t slot_size = int64_t(plan.in.count) * width;
-  float* at = packed + weight_at(plan, plan.in.count, plan.out, group, 0) + int64_t(c) * width;
+  float* at = packed + weight_at(plan, group, 0) + int64_t(c) * width;
   for (int o = 0; o < width; o += kLanes) {
     const int outs = most(0, least(kLanes, there - o));
     const float* far = u.values + (start * kLanes + o) * u.out + c * u.in;
@@ -86,8 +81,7 @@ static void pack(const Plan& plan, const vw_weight& u, float* packed) {
     for (int item = 0; item < items; ++item)
       pack_columns(plan, item / plan.in.count, item % plan.in.count, u, packed);
   } else {
-    const bool streamed = 4 * weight_size(plan, plan.in, plan.out) > kStreamed &&
-                          reinterpret_cast<uintptr_t>(packed) % sizeof(vec) == 0;
+    const bool streamed = is_streamed(packed, weight_size(plan));
 #pragma omp parallel num_threads(plan.threads)
     {
 #pragma omp for schedule(static)
@@ -107,7 +101,7 @@ static void narrow(const Plan& plan, const float* packed, void* to) {
   for (int slot = 0; slot < plan.slots; ++slot) {
     float top = 0, sum = 0;  // the sum of zeros, or NaN
     for (int group = 0; group < group_count(plan.out); ++group) {
-      const float* u = packed + weight_at(plan, plan.in.count, plan.out, group, slot);
+      const float* u = packed + weight_at(plan, group, slot);
       const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;
       for (ptrdiff_t i = 0; i < count; ++i) {
         const float size = __builtin_fabsf(u[i]);
@@ -118,7 +112,7 @@ static void narrow(const Plan& plan, const float* packed, void* to) {
     const bool finite = sum == 0;
     const float inverse = finite && top > 1e-30f ? largest / top : 0;
     for (int group = 0; group < group_count(plan.out); ++group) {
-      const ptrdiff_t at = weight_at(plan, plan.in.count, plan.out, group, slot);
+      const ptrdiff_t at = weight_at(plan, group, slot);
       const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;
       for (ptrdiff_t i = at; i < at + count; ++i)
         values[i] = finite ? int16_t(__builtin_rintf(packed[i] * inverse)) : int16_t(0);

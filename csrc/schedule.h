@@ -70,8 +70,9 @@ static inline int64_t tile_size(const Plan& plan, const Channels& side) {
   return int64_t(plan.row) * side.vectors;
 }
 
-static inline int64_t weight_size(const Plan& plan, const Channels& from, const Channels& to) {
-  return int64_t(plan.slots) * from.count * to.vectors * kLanes;
+// Values of the packed weight.
+static inline int64_t weight_size(const Plan& plan) {
+  return int64_t(plan.slots) * plan.in.count * plan.out.vectors * kLanes;
 }
 
 // Scales of a weight in sixteen bits, before it: floats, a whole number of cache lines.
@@ -80,7 +81,13 @@ static inline ptrdiff_t scales_of(const Plan& plan) {
 }
 
 static inline int64_t weight_bytes(const Plan& plan) {
-  return 4 * scales_of(plan) + (plan.narrow ? 2 : 4) * weight_size(plan, plan.in, plan.out);
+  return 4 * scales_of(plan) + (plan.narrow ? 2 : 4) * weight_size(plan);
+}
+
+// Whether so many floats are written past the caches: large results leave the shared cache before
+// they are read again, and their lines need not be read from memory first to be written.
+static inline bool is_streamed(const float* to, int64_t floats) {
+  return 4 * floats > kStreamed && reinterpret_cast<uintptr_t>(to) % sizeof(vec) == 0;
 }
 
 // A workspace that a thread keeps: fresh pages cost more than the arithmetic on them.

@@ -45,6 +45,13 @@ static inline __attribute__((always_inline)) void stream(float* to, vec value) {
 #endif
 }
 
+static inline __attribute__((always_inline)) void put(float* to, vec value, bool streamed) {
+  if (streamed)
+    stream(to, value);
+  else
+    store(to, value);
+}
+
 static inline void settle() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 static inline __attribute__((always_inline)) vec zeros() { return vec{}; }

@@ -263,9 +263,11 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
   const ptrdiff_t from_row = plan.w.m * kLanes;
   for (int d = 0; d < depths; ++d, values += plan.h.m * from_row) {
     const ptrdiff_t frame = tile * plan.d.m + d;
+    const ptrdiff_t place =
+        plan.y_last
+            ? ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel
+            : ((at.n * ptrdiff_t(channels) + channel) * plan.d.output + frame) * plane + pixel;
     if (plan.y_last && lanes == kLanes) {
-      const ptrdiff_t place =
-          ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel;
       write_vectors_of(epilogue, plan.streamed)(
           values, from_row, rows, columns, epilogue.bias ? load(epilogue.bias + channel) : zeros(),
           epilogue.residual ? epilogue.residual + place : nullptr, y + place, ptrdiff_t(plan.w.output) * channels, channels);
@@ -274,10 +276,6 @@ static void write_result(const Plan& plan, const Column& at, int tile, int vecto
     const ptrdiff_t steps[3] = {  // from lane to lane, row to row, column to column
         plan.y_last ? 1 : plan.d.output * plane,
         ptrdiff_t(plan.w.output) * (plan.y_last ? channels : 1), plan.y_last ? channels : 1};
-    const ptrdiff_t place =
-        plan.y_last
-            ? ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel
-            : ((at.n * ptrdiff_t(channels) + channel) * plan.d.output + frame) * plane + pixel;
     for (int i = 0; i < rows; ++i)
       for (int lane = 0; lane < lanes; ++lane)
         for (int j = 0; j < columns; ++j) {

@@ -96,9 +96,6 @@ VW_API int vw_backward(const vw_problem* problem, const float* x, const float* d
    behind the last whole word. */
 VW_API uint64_t vw_fingerprint(const void* data, int64_t bytes, int64_t step);
 
-/* Bytes of workspace that vw_forward takes, over all threads; they are kept for the next call. */
-VW_API int64_t vw_workspace(const vw_problem* problem);
-
 /* Gives the workspace of this thread's team back to the system. */
 VW_API void vw_release(int threads);
 

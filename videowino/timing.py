@@ -103,7 +103,7 @@ def alternate(
         raise ValueError(f"warmup={warmup}: must be 0 or more")
 
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    with _threads(threads) as used:
+    with using_threads(threads) as used:
         for _ in range(warmup):
             for call in calls.values():
                 call()
@@ -223,7 +223,8 @@ def _synchronize() -> None:
 
 
 @contextmanager
-def _threads(number: int | None) -> Iterator[int]:
+def using_threads(number: int | None) -> Iterator[int]:
+    """Within it torch works with so many threads, or as many as before with None; yields them."""
     before = torch.get_num_threads()
     if number is not None:
         torch.set_num_threads(number)

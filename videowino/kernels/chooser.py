@@ -15,6 +15,7 @@ from videowino.kernels import cpu, native
 from videowino.timing import Timing, alternate
 from videowino.winograd import WinogradConv3d, reference
 from videowino.winograd.eligibility import ineligible_reason
+from videowino.winograd.functional import normalize_padding
 from videowino.winograd.tile import Tile, Triple, fit_tile
 
 #: Tiles worth a measurement, largest gain first; with larger ones float32 loses digits.
@@ -100,8 +101,10 @@ def sensible_tiles(taps: Sequence[int], size: Sequence[int]) -> Iterator[Tile]:
 def _candidates(conv: nn.Conv3d, clip: Tensor) -> Iterator[Tile]:
     if ineligible_reason(conv) is not None or clip.device.type != "cpu":
         return
-    taps, outputs = conv.kernel_size, conv(clip.new_empty(clip.shape, device="meta"))
-    yield from (t for t in sensible_tiles(taps, outputs.shape[2:]) if cpu.takes(clip.dtype, t))
+    taps: Triple = conv.kernel_size  # type: ignore[assignment]
+    pads = normalize_padding(conv.padding, taps)
+    size = reference.output_size(clip.shape, Tile((1, 1, 1), taps), pads)
+    yield from (t for t in sensible_tiles(taps, size) if cpu.takes(clip.dtype, t))
 
 
 def _winograd(conv: nn.Conv3d, tile: Tile) -> WinogradConv3d:
@@ -120,8 +123,12 @@ def _key(conv: nn.Conv3d, clip: Tensor) -> tuple[object, ...]:
         *(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.dilation),
         *(conv.groups, conv.padding, conv.padding_mode, conv.bias is None),
         *(tuple(clip.shape), clip.dtype, clip.device.type, reference.memory_layout(clip)),
-        *(torch.get_num_threads(), native.instruction_set()),
+        *(torch.get_num_threads(), native.instruction_set(), _autocast()),
     )
+
+
+def _autocast() -> torch.dtype | None:
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
 
 
 #: One for all, so that what is known is known everywhere.

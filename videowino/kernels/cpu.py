@@ -14,15 +14,17 @@ from torch import Tensor
 from videowino.kernels import native
 from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
+from videowino.kernels.native import address
 from videowino.kernels.packed import PackedWeights, Plain
-from videowino.winograd import WinogradConv3d, reference
+from videowino.winograd import reference
 from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
 
 _OUTPUTS = (1, 2, 3, 4, 6)
 _TAPS = (1, 2, 3)
-_LARGEST = 2**31 - 1
+# Sizes are counted in 32 bits and rounded up to whole tiles and vectors.
+_LARGEST = 2**31 - 2**6
 _weights = PackedWeights()
 
 
@@ -67,16 +69,16 @@ def forward(
     problem, shape = _problem_of(
         x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
     )
+    if 0 in shape:
+        return x.new_empty(shape)
     clip = x.float().contiguous(memory_format=layout)
     packed = _weights.get(weights, tile, problem, library, keep)
     y = pool.empty(shape, layout)
     bias = None if bias is None else bias.float().contiguous()
     residual = finish.residual
     residual = None if residual is None else residual.float().contiguous(memory_format=layout)
-    epilogue = native.Epilogue(_address(bias), _address(residual), finish.relu)
-    if y.numel() and library.vw_forward(
-        problem, clip.data_ptr(), packed.data_ptr(), epilogue, y.data_ptr()
-    ):
+    epilogue = native.Epilogue(address(bias), address(residual), finish.relu)
+    if library.vw_forward(problem, clip.data_ptr(), packed.data_ptr(), epilogue, y.data_ptr()):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     return y.to(x.dtype)
 
@@ -101,9 +103,13 @@ def backward(
     problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
     clip = x.float().contiguous(memory_format=layout)
     dy = grad.float().contiguous(memory_format=layout)
+    factors = Factors.of(weights, tile) if need - {"bias"} else None
     u = None
-    if need & {"x", "gate"}:
-        u = Plain.of(weights, tile, problem, library).by_rows()
+    if need & {"x", "gate"} and dy.numel():
+        if factors is None:
+            u = Plain.of(weights, tile).by_rows()
+        else:
+            u = Plain(factors.expand(problem, library), None, factors.scale)
     dx = pool.empty(x.shape, layout) if "x" in need else None
     du = _gradient_of(weights, tile, need) if need - {"x", "bias"} else None
     gate = None
@@ -118,27 +124,31 @@ def backward(
         clip.data_ptr(),
         dy.data_ptr(),
         None if u is None else u.native(),
-        _address(dx),
+        address(dx),
         None if du is None else du.native(),
-        _address(gate),
+        address(gate),
     ):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     parts: dict[str, Tensor] = {}
     if du is not None:
-        parts = _parts_of(du, gate, weights, tile, need, problem)
+        parts = _parts_of(du, gate, weights, tile, need)
+        if factors is not None:
+            found = factors.contract(du.values, need, problem, library)
+            parts |= {name: value.to(getattr(weights, name).dtype) for name, value in found.items()}
+        rest = (need & {"spatial", "left", "right"}) - set(parts)
+        if rest:
+            kept = du.values.flatten(1)
+            kept = kept if du.place is None else weights.pick(kept, 0)
+            single = weights.to(torch.float32)
+            parts |= reference.part_gradients(kept, single, weights, tile, rest)
     if "bias" in need:
         parts["bias"] = dy.sum((0, 2, 3, 4))
     return Gradients(x=None if dx is None else dx.to(x.dtype), **parts)
 
 
-def _address(part: Tensor | None) -> int | None:
-    return None if part is None else part.data_ptr()
-
-
 def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
     """Memory for U's gradient: all columns, zero where pruned, for `winograd`; else kept ones."""
-    gate, columns = weights.gate, weights.columns
-    scale = None if gate is None else weights.pick(gate.float(), 0).contiguous()
+    columns, scale = weights.columns, weights.to(torch.float32).kept_gate()
     if columns is None or "winograd" not in need:
         count = tile.positions if columns is None else len(columns)
         return Plain(
@@ -159,7 +169,6 @@ def _parts_of(
     weights: Weights,
     tile: Tile,
     need: frozenset[str],
-    problem: native.Problem,
 ) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
     if gate is not None:
@@ -168,28 +177,7 @@ def _parts_of(
     if "winograd" in need:
         assert weights.winograd is not None
         parts["winograd"] = du.values.permute(1, 2, 0).to(weights.winograd.dtype)
-    rest = need & {"spatial", "left", "right"}
-    factors = Factors.of(weights, tile) if rest else None
-    if factors is not None:
-        library = native.library()
-        assert library is not None
-        found = factors.contract(du.values, rest, problem, library)
-        parts |= {name: value.to(getattr(weights, name).dtype) for name, value in found.items()}
-        rest -= set(found)
-    if rest:
-        kept = du.values.flatten(1)
-        kept = kept if du.place is None else weights.pick(kept, 0)
-        single = weights.to(torch.float32)
-        parts |= reference.part_gradients(kept, single, weights, tile, rest)
     return parts
-
-
-def workspace(x: Tensor, layer: WinogradConv3d) -> int:
-    """Bytes that the kernel keeps for a layer's blocks of tiles, over all threads."""
-    library = native.library()
-    assert library is not None
-    problem, _ = _problem_of(x, layer.out_channels, layer.kept_columns, layer.tile, layer.pads)
-    return library.vw_workspace(problem)
 
 
 def _problem_of(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from videowino.kernels.memory import pool
-from videowino.kernels.native import MOST_RANK, MOST_TAPS, Problem
+from videowino.kernels.native import MOST_RANK, MOST_TAPS, Problem, address
 from videowino.kernels.native import Factors as NativeFactors
 from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
@@ -50,18 +50,17 @@ class Factors:
             rows.append(parts.pick(parts.right, 1).T)
         if prod(tile.taps) > MOST_TAPS or (left is not None and left.shape[1] > MOST_RANK):
             return None
-        scale = None if parts.gate is None else parts.pick(parts.gate, 0).contiguous()
-        return cls(torch.cat(rows, 1), scale, spatial, left)
+        return cls(torch.cat(rows, 1), parts.kept_gate(), spatial, left)
 
     def native(self) -> NativeFactors:
         """What to hand over; it holds addresses, so keep the tensors."""
         spatial, left = self.spatial, self.left
         return NativeFactors(
             self.rows.data_ptr(),
-            None if self.scale is None else self.scale.data_ptr(),
-            None if spatial is None else spatial.data_ptr(),
+            address(self.scale),
+            address(spatial),
             0 if spatial is None else prod(spatial.shape[2:]),
-            None if left is None else left.data_ptr(),
+            address(left),
             0 if left is None else left.shape[1],
         )
 

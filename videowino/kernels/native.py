@@ -6,6 +6,8 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+from torch import Tensor
+
 _MAX_PAIRS = 3
 #: The most terms of a weight's factors: taps of a filter, columns of `left`.
 MOST_TAPS, MOST_RANK = 27, 101
@@ -115,8 +117,6 @@ def library() -> ctypes.CDLL | None:
     found.vw_backward.argtypes = [problem, pointer, pointer, weight, pointer, weight, pointer]
     found.vw_fingerprint.argtypes = [pointer, step, step]
     found.vw_fingerprint.restype = ctypes.c_uint64
-    found.vw_workspace.argtypes = [problem]
-    found.vw_workspace.restype = ctypes.c_int64
     found.vw_release.restype = None
     found.vw_peak.restype = ctypes.c_double
     return found
@@ -129,6 +129,11 @@ def instruction_set() -> str | None:
     """
     found = library()
     return None if found is None else found.vw_isa().decode()
+
+
+def address(part: Tensor | None) -> int | None:
+    """Where a tensor's first value is; None, C's null, for None."""
+    return None if part is None else part.data_ptr()
 
 
 def _path() -> Path | None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
-from videowino.kernels.native import Problem
+from videowino.kernels.native import Problem, address
 from videowino.kernels.native import Weight as NativeWeight
 from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
@@ -65,13 +65,10 @@ class Plain:
     scale: Tensor | None = None
 
     @classmethod
-    def of(cls, weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -> "Plain":
+    def of(cls, weights: Weights, tile: Tile) -> "Plain":
         """The sum of the parts in float32 without copies where that can be, gates beside it."""
-        factors = Factors.of(weights, tile)
-        if factors is not None:
-            return cls(factors.expand(problem, library), None, factors.scale)
         parts = weights.to(torch.float32)
-        scale = None if parts.gate is None else parts.pick(parts.gate, 0).contiguous()
+        scale = parts.kept_gate()
         if parts.winograd is not None and parts.spatial is None and parts.left is None:
             place = None if parts.columns is None else parts.columns.to(torch.int32)
             return cls(parts.winograd.permute(2, 0, 1), place, scale)
@@ -89,8 +86,8 @@ class Plain:
         return NativeWeight(
             self.values.data_ptr(),
             *self.values.stride(),
-            None if self.place is None else self.place.data_ptr(),
-            None if self.scale is None else self.scale.data_ptr(),
+            address(self.place),
+            address(self.scale),
         )
 
 
@@ -103,7 +100,7 @@ def pack(weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -
     packed = pool.flat(-(-library.vw_packed_bytes(wide) // 4))
     factors = Factors.of(weights, tile)
     if factors is None:
-        u = Plain.of(weights, tile, problem, library)
+        u = Plain.of(weights, tile)  # kept while the kernel reads it
         library.vw_pack(wide, u.native(), packed.data_ptr())
     elif library.vw_pack_factors(wide, factors.native(), packed.data_ptr()):
         raise MemoryError(f"no memory to pack the weight of a Winograd convolution {tile}")

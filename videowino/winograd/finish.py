@@ -45,8 +45,11 @@ PLAIN = Finish()
 
 
 def rounded(u: Tensor) -> Tensor:
-    """U as it is applied with 16 bits; u: P' first, each column with a scale of its own."""
+    """U as it is applied with 16 bits; u: P' first, each column with a scale of its own.
+
+    A column with a value that is not finite becomes NaN as a whole, as in the kernel.
+    """
     flat = u.flatten(1)
     scale = flat.abs().amax(1, keepdim=True) / _LARGEST
-    scale = torch.where(scale * _LARGEST > 1e-30, scale, torch.ones_like(scale))
+    scale = torch.where(scale * _LARGEST <= 1e-30, torch.ones_like(scale), scale)
     return ((flat / scale).round() * scale).view_as(u)

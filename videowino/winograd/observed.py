@@ -19,7 +19,6 @@ def is_observed(x: Tensor) -> bool:
         type(x) is not Tensor
         or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
-        or torch.autograd.forward_ad._current_level >= 0
         or x.is_neg()
         or _dispatch_modes()
         or _function_modes()

@@ -80,6 +80,10 @@ class Weights:
         shape[dim] = positions
         return kept.new_zeros(shape).index_copy_(dim, self.columns, kept)
 
+    def kept_gate(self) -> Tensor | None:
+        """The gates of the kept columns, (P',) contiguous."""
+        return None if self.gate is None else self.pick(self.gate, 0).contiguous()
+
     def filter_rows(self, tile: Tile) -> Tensor:
         """K, or what stands for it, over the kept columns, (P', taps)."""
         assert self.spatial is not None
