@@ -82,6 +82,27 @@ VW_API void vw_narrow(const vw_problem* problem, const float* packed, void* narr
 VW_API int vw_forward(const vw_problem* problem, const float* x, const void* packed,
                       const vw_epilogue* epilogue, float* y);
 
+/* Memory that is looked at to see whether it is as it was: `value` is vw_fingerprint's. */
+typedef struct {
+  const void* data;
+  int64_t bytes, step;
+  uint64_t value;
+} vw_watch;
+
+/* A forward pass with everything settled but the clip. */
+typedef struct {
+  vw_problem problem;
+  const void* packed;
+  vw_epilogue epilogue;
+  const vw_watch* watched;
+  int32_t count;
+} vw_call;
+
+enum { VW_CHANGED = 2 };
+
+/* As vw_forward; VW_CHANGED, and nothing computed, where watched memory is not as it was. */
+VW_API int vw_run(const vw_call* call, const float* x, float* y);
+
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
 

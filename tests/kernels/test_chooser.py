@@ -124,3 +124,13 @@ def test_each_candidate_has_a_weight_of_its_own():
     TileChooser(measure=measure).choose(conv, clip)
     assert len(packed) >= 5
     assert id(conv.weight) not in packed
+
+
+def test_autocast_is_measured_for_itself():
+    chooser = TileChooser(budget=0.0)
+    conv, clip = nn.Conv3d(16, 16, 3, padding=1), torch.randn(1, 16, 4, 8, 8)
+    single = chooser.choose(conv, clip)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        sixteen = chooser.choose(conv, clip)
+        assert chooser.choose(conv, clip) is sixteen
+    assert sixteen is not single and set(sixteen.ms) == set(single.ms)

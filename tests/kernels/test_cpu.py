@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videowino.kernels import cpu, native
+from videowino.kernels import native
 from videowino.kernels.cpu import backward, forward, takes
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_conv3d
 from videowino.winograd.finish import Finish, rounded
@@ -422,14 +422,3 @@ def test_after_fork(threads):
             os._exit(0 if torch.equal(layer(x), expected) else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-
-
-def test_the_problem_is_set_up_once():
-    layer = WinogradConv3d(8, 8, 3, padding=1, parameterization="spatial").eval()
-    x = torch.randn(1, 8, 4, 6, 6)
-    with torch.no_grad():
-        layer(x)
-        before = cpu._problem.cache_info()
-        layer(x)
-    after = cpu._problem.cache_info()
-    assert (after.hits, after.misses) == (before.hits + 1, before.misses)

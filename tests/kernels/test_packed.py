@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from videowino.kernels import cpu, native
-from videowino.kernels.packed import is_dense
+from videowino.kernels.watch import is_dense
 from videowino.winograd import WinogradConv3d
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")

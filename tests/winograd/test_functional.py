@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from videowino.winograd import Tile, fit_tile, winograd_conv3d
-from videowino.winograd.functional import normalize_padding
 from videowino.winograd.operator import _winograd_conv3d
+from videowino.winograd.padding import normalize_padding
 from videowino.winograd.transforms import filter_matrix
 
 F244 = Tile((2, 4, 4), (3, 3, 3))

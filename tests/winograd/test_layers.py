@@ -185,6 +185,14 @@ def test_built_on_the_meta_device(kind, rank):
     assert torch.equal(layer(x), original(x))
 
 
+def test_a_mask_of_uninitialised_memory_is_no_error():
+    """As `to_empty` leaves it."""
+    layer = swapped(dense(), "spatial", None)
+    layer.column_mask.fill_(False)
+    layer.compensated.fill_(True)
+    assert layer.to("cpu").columns_kept == 0
+
+
 @pytest.mark.parametrize(("kind", "rank"), KINDS)
 def test_what_inference_mode_derives_serves_training(kind, rank):
     tile = (1, 2, 3)  # of this test alone, so that nothing is cached

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from videowino.kernels import cpu
 from videowino.surgery import replace_modules
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_layers
-from videowino.winograd.functional import normalize_padding
+from videowino.winograd.padding import normalize_padding
 
 
 def fold(model: nn.Module) -> nn.Module:

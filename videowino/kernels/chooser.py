@@ -15,7 +15,7 @@ from videowino.kernels import cpu, native
 from videowino.timing import Timing, alternate
 from videowino.winograd import WinogradConv3d, reference
 from videowino.winograd.eligibility import ineligible_reason
-from videowino.winograd.functional import normalize_padding
+from videowino.winograd.padding import normalize_padding
 from videowino.winograd.tile import Tile, Triple, fit_tile
 
 #: Tiles worth a measurement, largest gain first; with larger ones float32 loses digits.

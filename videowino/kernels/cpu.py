@@ -4,6 +4,7 @@ x: N C_in D H W;  U packed: see csrc/gemm.h;  y: N C_out D' H' W', in x's memory
 """
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from math import prod
@@ -16,6 +17,8 @@ from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
 from videowino.kernels.native import address
 from videowino.kernels.packed import PackedWeights, Plain
+from videowino.kernels.prepared import Prepared
+from videowino.kernels.watch import Watch
 from videowino.winograd import reference
 from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.reference import Gradients, Weights
@@ -81,6 +84,42 @@ def forward(
     if library.vw_forward(problem, clip.data_ptr(), packed.data_ptr(), epilogue, y.data_ptr()):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     return y.to(x.dtype)
+
+
+def prepare(
+    x: Tensor,
+    weights: Weights,
+    bias: Tensor | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    finish: Finish,
+    watched: Sequence[Tensor],
+) -> Prepared | None:
+    """The same convolution for clips like `x`, float32 and without gaps, or None.
+
+    Args:
+        x: N C_in D H W.
+        weights: What U is made of.
+        bias: (C_out,).
+        tile: One that the kernel takes (`takes`).
+        padding: (d0, d1, h0, h1, w0, w1).
+        finish: How the weight is stored; it has neither residual nor ReLU.
+        watched: Tensors that the weight was made of; their values are looked at in each call.
+    """
+    library = native.library()
+    assert library is not None
+    layout = reference.memory_layout(x)
+    plain = x.dtype == torch.float32 and x.is_contiguous(memory_format=layout)
+    if bias is not None:
+        plain = plain and bias.dtype == torch.float32 and bias.is_contiguous()
+    seen = [Watch.of(part) for part in watched]
+    problem, shape = _problem_of(
+        x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
+    )
+    if not plain or 0 in shape or any(watch is None for watch in seen):
+        return None
+    packed = _weights.get(weights, tile, problem, library, keep=True)
+    return Prepared(x, shape, problem, packed, bias, [watch for watch in seen if watch])
 
 
 def backward(

@@ -11,6 +11,8 @@ from torch import Tensor
 _MAX_PAIRS = 3
 #: The most terms of a weight's factors: taps of a filter, columns of `left`.
 MOST_TAPS, MOST_RANK = 27, 101
+#: What ``vw_run`` answers where a watched value is another than it was.
+CHANGED = 2
 
 
 class Axis(ctypes.Structure):
@@ -81,6 +83,29 @@ class Epilogue(ctypes.Structure):
     )
 
 
+class Watch(ctypes.Structure):
+    """``vw_watch``."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("bytes", ctypes.c_int64),
+        ("step", ctypes.c_int64),
+        ("value", ctypes.c_uint64),
+    )
+
+
+class Call(ctypes.Structure):
+    """``vw_call``."""
+
+    _fields_ = (
+        ("problem", Problem),
+        ("packed", ctypes.c_void_p),
+        ("epilogue", Epilogue),
+        ("watched", ctypes.POINTER(Watch)),
+        ("count", ctypes.c_int32),
+    )
+
+
 @cache
 def library() -> ctypes.CDLL | None:
     """The kernels; None, with one warning, where they were not built."""
@@ -113,6 +138,7 @@ def library() -> ctypes.CDLL | None:
     found.vw_pack.argtypes = [problem, ctypes.POINTER(Weight), pointer]
     found.vw_pack.restype = None
     found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]
+    found.vw_run.argtypes = [pointer, pointer, pointer]
     weight = ctypes.POINTER(Weight)
     found.vw_backward.argtypes = [problem, pointer, pointer, weight, pointer, weight, pointer]
     found.vw_fingerprint.argtypes = [pointer, step, step]

@@ -11,10 +11,9 @@ from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
 from videowino.kernels.native import Problem, address
 from videowino.kernels.native import Weight as NativeWeight
+from videowino.kernels.watch import Watch, fingerprint
 from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
-
-_SAMPLES = 32
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class PackedWeights:
     ) -> Tensor:
         """The packed weight, (floats,) float32; kept for the next call only with `keep`."""
         main = _main(weights)
-        state = _state(weights, tile, problem.weight_bits, library) if keep else None
+        state = _state(weights, tile, problem.weight_bits) if keep else None
         entry = self._entries.get(id(main))
         if entry is not None and state is not None and entry.state == state:
             return entry.packed
@@ -118,9 +117,7 @@ def _main(weights: Weights) -> Tensor:
     raise AssertionError("a Winograd weight needs at least one part")
 
 
-def _state(
-    weights: Weights, tile: Tile, bits: int, library: ctypes.CDLL
-) -> tuple[object, ...] | None:
+def _state(weights: Weights, tile: Tile, bits: int) -> tuple[object, ...] | None:
     """What the packed weight depends on; None where changes could not be seen."""
     state: list[object] = [tile, bits, weights.channels]
     for part in (weights.spatial, weights.winograd, weights.left, weights.right):
@@ -129,31 +126,14 @@ def _state(
         elif part.is_inference():
             return None
         else:
-            state += id(part), part._version, _fingerprint(part, library, _SAMPLES)
+            state += id(part), part._version, part.dtype, Watch.of(part) or _values(part)
+    # These may be other tensors at each call, with the same values.
     for part in (weights.transform, weights.gate, weights.columns):
-        state.append(None if part is None else _fingerprint(part, library, 0))
+        state.append(None if part is None else (part.dtype, _values(part)))
     return tuple(state)
 
 
-def _fingerprint(part: Tensor, library: ctypes.CDLL, samples: int) -> tuple[object, ...]:
-    """Changes with the values of `part`: about so many of them looked at, or with 0 all."""
-    if not is_dense(part):
-        part, samples = part.contiguous(), 0
+def _values(part: Tensor) -> tuple[int, int]:
+    part = part.contiguous()
     size = part.numel() * part.element_size()
-    step = max(1, size // (4 * samples)) if samples else 1
-    address = part.data_ptr()
-    return address if samples else 0, size, part.dtype, library.vw_fingerprint(address, size, step)
-
-
-def is_dense(part: Tensor) -> bool:
-    """Whether the values fill one piece of memory, in any order of dimensions."""
-    if part.is_contiguous():
-        return True
-    if part.dim() == 5 and part.is_contiguous(memory_format=torch.channels_last_3d):
-        return True
-    size = 1
-    for length, step in sorted(zip(part.shape, part.stride(), strict=True), key=lambda d: d[1]):
-        if length > 1 and step != size:
-            return False
-        size *= length
-    return True
+    return size, fingerprint(part.data_ptr(), size, 1)

@@ -1,6 +1,5 @@
 """What a convolution does beside summing: residual, ReLU, and a weight in fewer bits."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,15 +29,6 @@ class Finish:
         if self.residual is not None:
             y += self.residual
         return y.relu_() if self.relu else y
-
-    def check(self, shape: Sequence[int]) -> None:
-        """Raise ValueError where it does not fit a result of this shape."""
-        if self.residual is not None and tuple(self.residual.shape) != tuple(shape):
-            raise ValueError(
-                f"residual has shape {tuple(self.residual.shape)}; the result has {tuple(shape)}"
-            )
-        if self.weight_bits not in WEIGHT_BITS:
-            raise ValueError(f"weight_bits={self.weight_bits!r} is unknown; choose 32 or 16")
 
 
 PLAIN = Finish()

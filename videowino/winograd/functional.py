@@ -1,17 +1,17 @@
 """`winograd_conv3d`: the Python face of the operator ``videowino::winograd_conv3d``."""
 
 from collections.abc import Sequence
-from math import prod
 
 import torch
 from torch import Tensor
 
-from videowino.winograd import reference
+from videowino.winograd.checks import check_clip, check_finish, check_weights
 from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.observed import is_observed
 from videowino.winograd.operator import compute
+from videowino.winograd.padding import normalize_padding
 from videowino.winograd.reference import Weights
-from videowino.winograd.tile import Tile, Triple, is_whole
+from videowino.winograd.tile import Tile
 
 
 def winograd_conv3d(
@@ -63,31 +63,16 @@ def winograd_conv3d(
         ValueError: A shape does not fit, no part is given, or the clip is smaller than the kernel.
         TypeError: x holds no floating-point numbers.
     """
-    if not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype}; convert it first, for example x.float() / 255 for frames")
-    if x.dim() != 5:
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected N C D H W")
-    kept = tile.positions if columns is None else len(columns)
-    _check_parts(
-        x.device,
-        x.shape[1],
-        out_channels,
-        tile,
-        kept,
-        spatial,
-        transform,
-        winograd,
-        left,
-        right,
-        gate,
-        bias,
+    check_clip(x)
+    weights = Weights(
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
+    check_weights(x.device, weights, bias, tile)
     pads = normalize_padding(padding, tile.taps)
-    size = reference.output_size(x.shape, tile, pads)
     finish = PLAIN
     if residual is not None or relu or weight_bits != 32:
         finish = Finish(residual, relu, weight_bits)
-        finish.check((x.shape[0], out_channels, *size))
+    check_finish(x, out_channels, tile, pads, finish)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
     recording = torch.is_grad_enabled()
@@ -95,9 +80,6 @@ def winograd_conv3d(
     recording = recording and (changing or _any_requires_grad(x, gate, bias, residual))
     if not recording and not is_observed(x):
         # Small convolutions take less time than the way through PyTorch's dispatcher.
-        weights = Weights(
-            (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
-        )
         return compute(x, weights, bias, tile, pads, finish, keep=True)
     return torch.ops.videowino.winograd_conv3d(
         x, spatial, transform, winograd, left, right, gate, columns, bias, residual,
@@ -108,58 +90,3 @@ def winograd_conv3d(
 
 def _any_requires_grad(*parts: Tensor | None) -> bool:
     return any(part is not None and part.requires_grad for part in parts)
-
-
-def normalize_padding(padding: int | str | Sequence[int], taps: Triple) -> tuple[int, ...]:
-    """Padding as six numbers (d0, d1, h0, h1, w0, w1); "same" puts the odd one behind.
-
-    Raises:
-        ValueError: Not one, three or six non-negative numbers, "same" or "valid".
-    """
-    if padding == "valid":
-        return (0,) * 6
-    if padding == "same":
-        return tuple(side for r in taps for side in ((r - 1) // 2, r // 2))
-    values: tuple = tuple(padding) if isinstance(padding, Sequence) else (padding,) * 3
-    if len(values) not in (3, 6) or not all(is_whole(value) and value >= 0 for value in values):
-        raise ValueError(
-            f"padding={padding!r} is not one, three or six whole numbers from 0 up, 'same' or "
-            "'valid'"
-        )
-    return tuple(values) if len(values) == 6 else tuple(v for value in values for v in [value] * 2)
-
-
-def _check_parts(
-    device: torch.device,
-    in_channels: int,
-    out_channels: int,
-    tile: Tile,
-    kept: int,
-    spatial: Tensor | None,
-    transform: Tensor | None,
-    winograd: Tensor | None,
-    left: Tensor | None,
-    right: Tensor | None,
-    gate: Tensor | None,
-    bias: Tensor | None,
-) -> None:
-    if (left is None) != (right is None):
-        raise ValueError("left and right belong together; give both or none")
-    if spatial is None and winograd is None and left is None:
-        raise ValueError("no weight: give spatial, winograd, or left and right")
-    rank = right.shape[0] if right is not None else 0
-    for name, value, shape in (
-        ("spatial", spatial, (out_channels, in_channels, *tile.taps)),
-        ("transform", transform, (kept, prod(tile.taps))),
-        ("winograd", winograd, (out_channels, in_channels, tile.positions)),
-        ("left", left, (out_channels * in_channels, rank)),
-        ("right", right, (rank, tile.positions)),
-        ("gate", gate, (tile.positions,)),
-        ("bias", bias, (out_channels,)),
-    ):
-        if value is None:
-            continue
-        if value.device != device:
-            raise ValueError(f"{name} is on {value.device}, x on {device}; move one to the other")
-        if value.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")

@@ -119,10 +119,12 @@ class ColumnMask(ColumnScores):
             self.column_scale = column_scale(self.tile).to(self.gate)
         self.kept_columns = None if self.column_mask.is_meta else _indices(self.column_mask)
         self.filter_transform = None
-        if self.kept_columns is not None and bool(self.compensated):
+        # After `to_empty` the mask may be anything, until a state dict is loaded.
+        fitted = self.kept_columns is not None and len(self.kept_columns) > 0
+        if fitted and bool(self.compensated):
             k = filter_matrix(self.tile, torch.float64, torch.device("cpu"))
-            fitted = refit(self.tile, None, self.kept_columns).T @ k
-            self.filter_transform = fitted.to(self.gate)
+            transform = refit(self.tile, None, self.kept_columns).T @ k
+            self.filter_transform = transform.to(self.gate)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)

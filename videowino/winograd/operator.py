@@ -4,7 +4,7 @@ It is opaque to torch.compile (no graph break) and keeps for backward only its a
 does: input and parameters, never a transformed tile (and its result, where a ReLU is in it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Protocol
@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from videowino.winograd import reference
+from videowino.winograd.checks import check_clip, check_finish, check_like_result, check_weights
 from videowino.winograd.finish import Finish
+from videowino.winograd.padding import normalize_padding
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile, Triple
 
 _PARTS = ("x", "spatial", "winograd", "left", "right", "gate", "bias")
+
+
+#: A convolution of clips of one shape; None where its weight has changed.
+Prepared = Callable[[Tensor], Tensor | None]
 
 
 class Kernel(Protocol):
@@ -37,6 +43,21 @@ class Kernel(Protocol):
         keep: bool,
     ) -> Tensor:
         """As `reference.forward`; `keep` what is made of the weight for the next call."""
+
+    def prepare(
+        self,
+        x: Tensor,
+        weights: Weights,
+        bias: Tensor | None,
+        tile: Tile,
+        padding: tuple[int, ...],
+        finish: Finish,
+        watched: Sequence[Tensor],
+    ) -> Prepared | None:
+        """The same convolution for other clips of the shape and layout of `x`, or None.
+
+        It holds the weight as it is now, and looks at values of `watched` before it uses it.
+        """
 
     def backward(
         self,
@@ -93,7 +114,11 @@ def _winograd_conv3d(
     )
     tile = _tile(m, taps, points)
     finish = Finish(residual, relu, weight_bits)
-    return compute(x, weights, bias, tile, tuple(padding), finish, keep=not changing)
+    pads = normalize_padding(padding, tile.taps)
+    check_clip(x)
+    check_weights(x.device, weights, bias, tile)
+    check_finish(x, out_channels, tile, pads, finish)
+    return compute(x, weights, bias, tile, pads, finish, keep=not changing)
 
 
 def compute(
@@ -111,6 +136,22 @@ def compute(
         if kernel is not None:
             return kernel.forward(x, weights, bias, tile, padding, finish, keep)
         return reference.forward(x, weights, bias, tile, padding, finish)
+
+
+def prepare(
+    x: Tensor,
+    weights: Weights,
+    bias: Tensor | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    finish: Finish,
+    watched: Sequence[Tensor],
+) -> Prepared | None:
+    """As `Kernel.prepare`, by the kernel for such clips; None without one."""
+    kernel = _kernel(x, tile)
+    if kernel is None:
+        return None
+    return kernel.prepare(x, weights, bias, tile, padding, finish, watched)
 
 
 @torch.library.custom_op("videowino::winograd_conv3d_backward", mutates_args=())
@@ -138,9 +179,13 @@ def _winograd_conv3d_backward(
     )
     names = frozenset(name for name, wanted in zip(_PARTS, need, strict=True) if wanted)
     tile = _tile(m, taps, points)
+    pads = normalize_padding(padding, tile.taps)
+    check_clip(x)
+    check_weights(x.device, weights, bias, tile)
+    check_like_result("grad", grad, x, out_channels, tile, pads)
     run = (_kernel(x, tile) or reference).backward
     with _without_autocast(x):
-        gradients = run(grad, x, weights, tile, tuple(padding), names)
+        gradients = run(grad, x, weights, tile, pads, names)
     results = []
     for name, like in zip(_PARTS, (x, spatial, winograd, left, right, gate, bias), strict=True):
         if name in names:

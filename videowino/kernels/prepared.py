@@ -1,0 +1,71 @@
+"""A convolution with everything settled but the clip, handed over in one call."""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from videowino.kernels import native
+from videowino.kernels.memory import SMALLEST, pool
+from videowino.kernels.watch import Watch
+from videowino.winograd.reference import memory_layout
+
+
+class Prepared:
+    """Call it with a clip of the shape and layout it was made for, float32.
+
+    Args:
+        x: Such a clip.
+        shape: Of the result.
+        problem: As the kernel takes it.
+        packed: The weight.
+        bias: (C_out,) float32 or None; read at each call.
+        watched: What the weight was made of.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        shape: tuple[int, ...],
+        problem: native.Problem,
+        packed: Tensor,
+        bias: Tensor | None,
+        watched: Sequence[Watch],
+    ) -> None:
+        library = native.library()
+        assert library is not None
+        self._run = library.vw_run
+        self._shape, self._layout = shape, memory_layout(x)
+        like = torch.empty(shape, device="meta", memory_format=self._layout)
+        self._strides = like.stride()
+        self._small = 4 * like.numel() < SMALLEST
+        self._held = packed, bias
+        array = (native.Watch * len(watched))(
+            *(native.Watch(w.data, w.bytes, w.step, w.value) for w in watched)
+        )
+        self._call = native.Call(
+            problem,
+            packed.data_ptr(),
+            native.Epilogue(native.address(bias), None, False),
+            array,
+            len(watched),
+        )
+        self._address = ctypes.addressof(self._call)
+
+    def __call__(self, x: Tensor) -> Tensor | None:
+        """The result; None where a watched value is another than it was.
+
+        Raises:
+            MemoryError: No memory for the blocks of tiles.
+        """
+        if self._small:
+            y = x.new_empty_strided(self._shape, self._strides)
+        else:
+            y = pool.empty(self._shape, self._layout)
+        state = self._run(self._address, x.data_ptr(), y.data_ptr())
+        if state == native.CHANGED:
+            return None
+        if state:
+            raise MemoryError("no memory for the blocks of a Winograd convolution")
+        return y

@@ -1,0 +1,74 @@
+"""What is refused before anything is computed: kernels trust the sizes that they are given."""
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from videowino.winograd.finish import WEIGHT_BITS, Finish
+from videowino.winograd.reference import Weights, output_size
+from videowino.winograd.tile import Tile
+
+
+def check_clip(x: Tensor) -> None:
+    """Raise TypeError or ValueError where `x` is no clip of floating-point numbers N C D H W."""
+    if not x.is_floating_point():
+        raise TypeError(f"x is {x.dtype}; convert it first, for example x.float() / 255 for frames")
+    if x.dim() != 5:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected N C D H W")
+
+
+def check_weights(device: torch.device, weights: Weights, bias: Tensor | None, tile: Tile) -> None:
+    """Raise ValueError where a part is missing, elsewhere, or of another shape."""
+    left, right = weights.left, weights.right
+    if (left is None) != (right is None):
+        raise ValueError("left and right belong together; give both or none")
+    if weights.spatial is None and weights.winograd is None and left is None:
+        raise ValueError("no weight: give spatial, winograd, or left and right")
+    out_channels, in_channels = weights.channels
+    kept = tile.positions if weights.columns is None else len(weights.columns)
+    rank = right.shape[0] if right is not None else 0
+    for name, value, shape in (
+        ("spatial", weights.spatial, (out_channels, in_channels, *tile.taps)),
+        ("transform", weights.transform, (kept, prod(tile.taps))),
+        ("winograd", weights.winograd, (out_channels, in_channels, tile.positions)),
+        ("left", left, (out_channels * in_channels, rank)),
+        ("right", right, (rank, tile.positions)),
+        ("gate", weights.gate, (tile.positions,)),
+        ("bias", bias, (out_channels,)),
+    ):
+        if value is None:
+            continue
+        if value.device != device:
+            raise ValueError(f"{name} is on {value.device}, x on {device}; move one to the other")
+        if value.shape != shape:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")
+
+
+def check_like_result(
+    name: str, part: Tensor, x: Tensor, out_channels: int, tile: Tile, pads: tuple[int, ...]
+) -> None:
+    """Raise ValueError where `part` has not the result's shape, or is elsewhere."""
+    shape = (x.shape[0], out_channels, *output_size(x.shape, tile, pads))
+    if part.shape != shape:
+        raise ValueError(f"{name} has shape {tuple(part.shape)}; the result has {shape}")
+    if part.device != x.device:
+        raise ValueError(f"{name} is on {part.device}, x on {x.device}; move one to the other")
+
+
+def check_finish(
+    x: Tensor, out_channels: int, tile: Tile, pads: tuple[int, ...], finish: Finish
+) -> None:
+    """Raise ValueError where the residual does not fit the result, or bits are unknown.
+
+    Args:
+        x: N C_in D H W.
+        out_channels: C_out.
+        tile: Of the convolution.
+        pads: (d0, d1, h0, h1, w0, w1).
+        finish: To check.
+    """
+    if finish.residual is not None:
+        check_like_result("residual", finish.residual, x, out_channels, tile, pads)
+    if finish.weight_bits not in WEIGHT_BITS:
+        raise ValueError(f"weight_bits={finish.weight_bits!r} is unknown; choose 32 or 16")
