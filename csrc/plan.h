@@ -42,7 +42,8 @@ struct Plan {
   int batch;
   Channels in, out;
   bool x_last, y_last;
-  // Kept columns. Depth masks, one a kept (width, height) line; height masks, one a kept width.
+  // Kept columns. Depth masks, one a (width, height) line; height masks, one a width. Lines without a
+  // kept depth are left out, unless `square`.
   int slots;
   ptrdiff_t row;  // floats from one tile's slots to the next tile's
   int lines;
@@ -50,7 +51,7 @@ struct Plan {
   uint8_t w_mask;
   uint8_t h_mask[kMaxAlpha];
   uint8_t d_mask[kMaxAlpha * kMaxAlpha];
-  int square;  // alpha of height and width where they are one transform and no line is pruned
+  int square;  // alpha of height and width where they are one transform and most lines are kept
   int16_t source[kMaxColumns];  // slot -> index among the caller's columns
   int threads, tiles, team;
   bool narrow;    // whether the packed weight has sixteen bits
@@ -118,20 +119,32 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
   for (int p = 0; p < ad * ah * aw; ++p) index[p] = -1;
   for (int i = 0; i < given.columns; ++i) index[given.column[i]] = int16_t(i);
-  plan.slots = plan.lines = plan.widths = 0;
+  uint8_t depths[kMaxAlpha * kMaxAlpha];  // masks of all lines
+  int kept = 0;
+  plan.slots = 0;
+  for (int w = 0; w < aw; ++w)
+    for (int h = 0; h < ah; ++h) {
+      uint8_t& mask = depths[w * ah + h];
+      mask = 0;
+      for (int d = 0; d < ad; ++d) {
+        const int16_t i = index[(d * ah + h) * aw + w];
+        if (i < 0) continue;
+        mask |= uint8_t(1 << d);
+        plan.source[plan.slots++] = i;
+      }
+      kept += mask != 0;
+    }
+  bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
+  for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];
+  const bool special = plan.h.taps == 3 && (ah == 4 || ah == 5 || ah == 6 || ah == 8);
+  plan.square = alike && special && 2 * kept >= ah * aw ? ah : 0;
+  plan.lines = plan.widths = 0;
   plan.w_mask = 0;
   for (int w = 0; w < aw; ++w) {
     uint8_t h_mask = 0;
     for (int h = 0; h < ah; ++h) {
-      uint8_t d_mask = 0;
-      for (int d = 0; d < ad; ++d) {
-        int16_t i = index[(d * ah + h) * aw + w];
-        if (i < 0) continue;
-        d_mask |= uint8_t(1 << d);
-        plan.source[plan.slots++] = i;
-      }
-      if (!d_mask) continue;
-      plan.d_mask[plan.lines++] = d_mask;
+      if (!depths[w * ah + h] && !plan.square) continue;
+      plan.d_mask[plan.lines++] = depths[w * ah + h];
       h_mask |= uint8_t(1 << h);
     }
     if (!h_mask) continue;
@@ -140,10 +153,6 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   }
   // An odd number of cache lines: rows then start in different sets of the cache.
   plan.row = ptrdiff_t(plan.slots | 1) * kLanes;
-  bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
-  for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];
-  const bool special = ah == 4 || ah == 5 || ah == 6 || ah == 8;
-  plan.square = alike && special && plan.h.taps == 3 && plan.lines == ah * aw ? ah : 0;
   plan.threads = given.threads;
   plan.tiles = given.tiles;
   plan.team = given.team;

@@ -129,8 +129,8 @@ static inline void plane_lines(const Plan& plan, const Patch& patch, float* to, 
   input_pass(plan.h)(in, kLanes, plan.widths, plan.h_mask, 1, to, kLanes, plan.h);
 }
 
-// The same where height and width are alike and every line is kept: the usual case, also of
-// pruned layers, whose lines lose depths before they go altogether.
+// The same, of every line, where height and width are alike and most lines are kept: the usual case,
+// also of pruned layers, whose lines lose depths before they go altogether.
 template <int ALPHA>
 VW_INLINE void plane_square(const Patch& patch, const InputFactors<ALPHA>& factors, float* to) {
   constexpr bool zero = ALPHA % 2 == 0;
