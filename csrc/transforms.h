@@ -26,6 +26,9 @@ struct Scratch {
   alignas(64) float result[kMaxAlpha * kMaxAlpha * kMaxAlpha * kLanes];
 };
 
+// A transformed frame of padding.
+alignas(64) static const float kNothing[kMaxAlpha * kMaxAlpha * kLanes] = {};
+
 struct Column {
   int n, h, w;
 };
@@ -181,12 +184,9 @@ static void transform_input_of(const Plan& plan, const Block& block, const float
   for (int t = 0; t < block.depths; ++t, out += plan.row) {
     for (const int stop = first + t * plan.d.m + ad; done < stop; ++done) {
       const int frame = done - plan.d.padding;
+      if (frame < 0 || frame >= plan.d.input) continue;
       for (int i = 0; i < vectors; ++i) {
         float* to = scratch.frames[i] + (done % ad) * frame_step;
-        if (frame < 0 || frame >= plan.d.input) {
-          for (int line = 0; line < plan.lines; ++line) store(to + line * kLanes, zeros());
-          continue;
-        }
         const Patch patch = gather_patch(
             clip, x, at.n, frame, at.h * plan.h.m - plan.h.padding,
             at.w * plan.w.m - plan.w.padding, plan.h.alpha, plan.w.alpha, vector + i,
@@ -200,8 +200,11 @@ static void transform_input_of(const Plan& plan, const Block& block, const float
     }
     for (int i = 0; i < vectors; ++i) {
       const float* in[kMaxAlpha];
-      for (int j = 0; j < ad; ++j)
-        in[j] = scratch.frames[i] + ((first + t * plan.d.m + j) % ad) * frame_step;
+      for (int j = 0; j < ad; ++j) {
+        const int padded = first + t * plan.d.m + j, frame = padded - plan.d.padding;
+        const bool there = frame >= 0 && frame < plan.d.input;
+        in[j] = there ? scratch.frames[i] + padded % ad * frame_step : kNothing;
+      }
       along_d(in, kLanes, plan.lines, plan.d_mask, 1, out + i * tiles * plan.row, kLanes, plan.d);
     }
   }
@@ -219,89 +222,89 @@ static void transform_input(const Plan& plan, const Block& block, const float* x
   }
 }
 
-// Rows x columns of results, whose channels are a vector and lie last.
-template <bool RESIDUAL, bool RELU, bool STREAMED>
-static void write_vectors(const float* from, ptrdiff_t from_row, int rows, int columns, vec bias,
-                          const float* residual, float* to, ptrdiff_t to_row, ptrdiff_t channels) {
-  const vec none = zeros();
-  for (int i = 0; i < rows; ++i)
-    for (int j = 0; j < columns; ++j) {
-      const ptrdiff_t offset = i * to_row + j * channels;
-      vec value = load(from + i * from_row + j * kLanes) + bias;
-      if (RESIDUAL) value += load(residual + offset);
-      if (RELU) value = value < none ? none : value;
-      if (STREAMED)
-        stream(to + offset, value);
-      else
-        store(to + offset, value);
-    }
+// Where a tile's vector of channels goes in the result, and what is done to it on the way.
+struct Target {
+  float* values;          // of the first of the tile's places and channels
+  const float* residual;  // as values, or null
+  const float* bias;      // of the first channel, or null
+  bool relu, streamed;
+  int depths, rows, columns, lanes;                // that are inside the result
+  ptrdiff_t frame_step, row_step, column_step, lane_step;  // in floats
+};
+
+static inline Target target_at(const Plan& plan, const Column& at, int tile, int vector,
+                               const vw_epilogue& epilogue, float* y) {
+  Target to;
+  to.depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
+  to.rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
+  to.columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
+  to.lanes = least(kLanes, plan.out.count - vector * kLanes);
+  const ptrdiff_t places = ptrdiff_t(plan.d.output) * plan.h.output * plan.w.output;
+  to.column_step = plan.y_last ? plan.out.count : 1;
+  to.row_step = plan.w.output * to.column_step;
+  to.frame_step = plan.h.output * to.row_step;
+  to.lane_step = plan.y_last ? 1 : places;
+  const ptrdiff_t place = at.n * places * plan.out.count + tile * plan.d.m * to.frame_step +
+                          at.h * plan.h.m * to.row_step + at.w * plan.w.m * to.column_step +
+                          vector * kLanes * to.lane_step;
+  to.values = y + place;
+  to.residual = epilogue.residual ? epilogue.residual + place : nullptr;
+  to.bias = epilogue.bias ? epilogue.bias + vector * kLanes : nullptr;
+  to.relu = epilogue.relu;
+  to.streamed = plan.streamed;
+  return to;
 }
 
-typedef void (*WriteVectors)(const float* from, ptrdiff_t from_row, int rows, int columns, vec bias,
-                             const float* residual, float* to, ptrdiff_t to_row,
-                             ptrdiff_t channels);
-
-static WriteVectors write_vectors_of(const vw_epilogue& epilogue, bool streamed) {
-  static constexpr WriteVectors all[8] = {
-      write_vectors<false, false, false>, write_vectors<false, false, true>,
-      write_vectors<false, true, false>,  write_vectors<false, true, true>,
-      write_vectors<true, false, false>,  write_vectors<true, false, true>,
-      write_vectors<true, true, false>,   write_vectors<true, true, true>,
-  };
-  return all[4 * bool(epilogue.residual) + 2 * bool(epilogue.relu) + streamed];
+// Rows x columns of one frame, from memory.
+static void write_frame(const Target& to, int frame, const float* from, ptrdiff_t from_row) {
+  for (int i = 0; i < to.rows; ++i)
+    for (int lane = 0; lane < to.lanes; ++lane)
+      for (int j = 0; j < to.columns; ++j) {
+        const ptrdiff_t place = frame * to.frame_step + i * to.row_step + j * to.column_step +
+                                lane * to.lane_step;
+        float value = from[i * from_row + j * kLanes + lane];
+        if (to.bias) value += to.bias[lane];
+        if (to.residual) value += to.residual[place];
+        to.values[place] = to.relu && value < 0 ? 0 : value;
+      }
 }
 
-static void write_result(const Plan& plan, const Column& at, int tile, int vector,
-                         const float* values, const vw_epilogue& epilogue, float* y) {
-  const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
-  const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
-  const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
-  const int channels = plan.out.count, channel = vector * kLanes;
-  const int lanes = least(kLanes, channels - channel);
-  const ptrdiff_t plane = ptrdiff_t(plan.h.output) * plan.w.output;
-  const ptrdiff_t pixel = ptrdiff_t(at.h * plan.h.m) * plan.w.output + at.w * plan.w.m;
-  const ptrdiff_t from_row = plan.w.m * kLanes;
-  for (int d = 0; d < depths; ++d, values += plan.h.m * from_row) {
-    const ptrdiff_t frame = tile * plan.d.m + d;
-    const ptrdiff_t place =
-        plan.y_last
-            ? ((at.n * ptrdiff_t(plan.d.output) + frame) * plane + pixel) * channels + channel
-            : ((at.n * ptrdiff_t(channels) + channel) * plan.d.output + frame) * plane + pixel;
-    if (plan.y_last && lanes == kLanes) {
-      write_vectors_of(epilogue, plan.streamed)(
-          values, from_row, rows, columns, epilogue.bias ? load(epilogue.bias + channel) : zeros(),
-          epilogue.residual ? epilogue.residual + place : nullptr, y + place, ptrdiff_t(plan.w.output) * channels, channels);
-      continue;
-    }
-    const ptrdiff_t steps[3] = {  // from lane to lane, row to row, column to column
-        plan.y_last ? 1 : plan.d.output * plane,
-        ptrdiff_t(plan.w.output) * (plan.y_last ? channels : 1), plan.y_last ? channels : 1};
-    for (int i = 0; i < rows; ++i)
-      for (int lane = 0; lane < lanes; ++lane)
-        for (int j = 0; j < columns; ++j) {
-          const ptrdiff_t offset = place + lane * steps[0] + i * steps[1] + j * steps[2];
-          float value = values[i * from_row + j * kLanes + lane];
-          if (epilogue.bias) value += epilogue.bias[channel + lane];
-          if (epilogue.residual) value += epilogue.residual[offset];
-          y[offset] = epilogue.relu && value < 0 ? 0 : value;
-        }
+// Puts the vectors of one frame where they belong, for whole vectors of channels that lie last.
+struct WholeFrame {
+  float* values;
+  const float* residual;
+  vec bias, floor;
+  bool streamed;
+  int rows, columns;
+  ptrdiff_t row_step, column_step;
+
+  VW_INLINE_MEMBER WholeFrame(const Target& to, int frame)
+      : values(to.values + frame * to.frame_step),
+        residual(to.residual ? to.residual + frame * to.frame_step : nullptr),
+        bias(to.bias ? load(to.bias) : zeros()),
+        floor(zeros() - (to.relu ? 0.0f : __builtin_inff())),
+        streamed(to.streamed),
+        rows(to.rows),
+        columns(to.columns),
+        row_step(to.row_step),
+        column_step(to.column_step) {}
+
+  VW_INLINE_MEMBER void operator()(int i, int j, vec value) const {
+    if (i >= rows || j >= columns) return;
+    const ptrdiff_t place = i * row_step + j * column_step;
+    value += bias;
+    if (residual) value += load(residual + place);
+    put(values + place, value < floor ? floor : value, streamed);
   }
-}
+};
 
 // The result's lines come into the cache while the tile is still being computed.
-static inline void expect_result(const Plan& plan, const Column& at, int tile, int vector, float* y) {
-  if (!plan.y_last || plan.streamed) return;
-  const int depths = least(plan.d.m, plan.d.output - tile * plan.d.m);
-  const int rows = least(plan.h.m, plan.h.output - at.h * plan.h.m);
-  const int columns = least(plan.w.m, plan.w.output - at.w * plan.w.m);
-  const ptrdiff_t channels = plan.out.count;
-  const ptrdiff_t row_step = plan.w.output * channels, frame_step = plan.h.output * row_step;
-  float* first = y + (ptrdiff_t(at.n) * plan.d.output + tile * plan.d.m) * frame_step +
-                 at.h * plan.h.m * row_step + at.w * plan.w.m * channels + vector * kLanes;
-  for (int d = 0; d < depths; ++d)
-    for (int i = 0; i < rows; ++i)
-      for (int j = 0; j < columns; ++j)
-        __builtin_prefetch(first + d * frame_step + i * row_step + j * channels, 1);
+static inline void expect_result(const Target& to) {
+  if (to.lane_step != 1 || to.streamed) return;
+  for (int d = 0; d < to.depths; ++d)
+    for (int i = 0; i < to.rows; ++i)
+      for (int j = 0; j < to.columns; ++j)
+        __builtin_prefetch(to.values + d * to.frame_step + i * to.row_step + j * to.column_step, 1);
 }
 
 static inline void plane_results(const Plan& plan, const float* lines, float* result,
@@ -314,9 +317,10 @@ static inline void plane_results(const Plan& plan, const float* lines, float* re
   output_pass(plan.w)(scratch.rows, kLanes, mh, &plan.w_mask, 0, out, mw * kLanes, plan.w);
 }
 
-template <int ALPHA, int M>
+// put(i, j, vector): takes what belongs at row i and column j.
+template <int ALPHA, int M, typename Put>
 VW_INLINE void plane_square_results(const float* lines, const OutputFactors<ALPHA, M>& factors,
-                                    float* result) {
+                                    const Put& put) {
   constexpr int all = (1 << ALPHA) - 1;
   vec rows[M][ALPHA];
 #pragma GCC unroll 8
@@ -333,7 +337,7 @@ VW_INLINE void plane_square_results(const float* lines, const OutputFactors<ALPH
     vec y[M];
     output_line<ALPHA, M, all>(rows[i], y, factors);
 #pragma GCC unroll 6
-    for (int j = 0; j < M; ++j) store(result + (i * M + j) * kLanes, y[j]);
+    for (int j = 0; j < M; ++j) put(i, j, y[j]);
   }
 }
 
@@ -344,24 +348,41 @@ static void transform_output_of(const Plan& plan, const Block& block, const floa
                                 Scratch& scratch) {
   const OutputPass along_d = output_pass(plan.d);
   const Column at = column_at(plan, column);
-  const int md = plan.d.m, place = plan.h.m * plan.w.m * kLanes;
+  const int md = plan.d.m;
+  const ptrdiff_t row = plan.w.m * kLanes;
   const int tiles = block.count * block.depths;
   const float* in = m + ptrdiff_t(column - block.first) * block.depths * plan.row;
   constexpr int alpha = SQUARE ? SQUARE : 4, outputs = SQUARE ? M : 2;
   const OutputFactors<alpha, outputs> factors(plan.h.c);
   float* out[kMaxAlpha];
   for (int i = 0; i < md; ++i) out[i] = scratch.frames[0] + i * plan.lines * kLanes;
-  for (int t = 0; t < block.depths; ++t, in += plan.row)
-    for (int i = 0; i < vectors; ++i) {
-      expect_result(plan, at, block.depth + t, vector + i, y);
-      along_d(in + i * tiles * plan.row, kLanes, plan.lines, plan.d_mask, 1, out, kLanes, plan.d);
-      for (int d = 0; d < md; ++d)
-        if (SQUARE)
-          plane_square_results<alpha, outputs>(out[d], factors, scratch.result + d * place);
-        else
-          plane_results(plan, out[d], scratch.result + d * place, scratch);
-      write_result(plan, at, block.depth + t, vector + i, scratch.result, epilogue, y);
+  for (int item = 0; item < block.depths * vectors; ++item) {
+    const int t = item / vectors, i = item % vectors;
+    const Target to = target_at(plan, at, block.depth + t, vector + i, epilogue, y);
+    expect_result(to);
+    along_d(in + (ptrdiff_t(i) * tiles + t) * plan.row, kLanes, plan.lines, plan.d_mask, 1, out,
+            kLanes, plan.d);
+    for (int d = 0; d < to.depths; ++d) {
+      if (SQUARE && to.lane_step == 1 && to.lanes == kLanes) {
+        plane_square_results<alpha, outputs>(out[d], factors, WholeFrame(to, d));
+        continue;
+      }
+      if (SQUARE)
+        plane_square_results<alpha, outputs>(out[d], factors, [&](int i, int j, vec value) VW_INLINE_LAMBDA {
+          store(scratch.result + i * row + j * kLanes, value);
+        });
+      else
+        plane_results(plan, out[d], scratch.result, scratch);
+      if (to.lane_step == 1 && to.lanes == kLanes) {
+        const WholeFrame whole(to, d);
+        for (int i = 0; i < plan.h.m; ++i)
+          for (int j = 0; j < plan.w.m; ++j)
+            whole(i, j, load(scratch.result + i * row + j * kLanes));
+      } else {
+        write_frame(to, d, scratch.result, row);
+      }
     }
+  }
 }
 
 // Vectors [vector, vector + vectors) of a column of tiles; m: the first of them.
