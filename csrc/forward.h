@@ -22,10 +22,13 @@ static int64_t product_tile(const Plan& plan) {
 }
 
 static Schedule forward_schedule(const Plan& plan) {
-  const bool team = plan.team < 0 ? weight_bytes(plan) > kTeamWeight
-                                  : bool(plan.team);
   const int64_t v = tile_size(plan, plan.in), m = product_tile(plan);
-  return make_schedule(plan, team, 4 * (team ? v : v + m));
+  const Schedule own = make_schedule(plan, false, 4 * (v + m));
+  // With a block for each thread, all would read the same weight at the same time.
+  const bool one_each = plan.threads > 1 && own.column_blocks * own.depth_blocks <= plan.threads;
+  const int64_t near = one_each ? kSharedWeight : kTeamWeight;
+  const bool team = plan.team < 0 ? weight_bytes(plan) > near : bool(plan.team);
+  return team ? make_schedule(plan, true, 4 * v) : own;
 }
 
 // M of a part stays in the core's own cache, unless the weight comes from far away: then it is

@@ -19,6 +19,7 @@ constexpr int64_t kFarProductBytes = 4 << 20;
 constexpr int64_t kFarWeight = 24 << 20;
 // A weight beyond this is read from far away: once a block of the team, not once a private block.
 constexpr int64_t kTeamWeight = 8 << 20;
+constexpr int64_t kSharedWeight = 3 << 20;
 // Results beyond this are written past the caches.
 constexpr int64_t kStreamed = 4 << 20;
 constexpr int kLeastTiles = 12;  // two GEMM tiles of rows
