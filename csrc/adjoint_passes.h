@@ -75,6 +75,7 @@ static InputPass spread_pass_of(int m) {
     case 2: return spread_lines<1 + TAPS, 2>;
     case 3: return spread_lines<2 + TAPS, 3>;
     case 4: return spread_lines<3 + TAPS, 4>;
+    case 5: return spread_lines<4 + TAPS, 5>;
     default: return spread_lines<5 + TAPS, 6>;
   }
 }

@@ -298,6 +298,7 @@ static OutputPass output_pass_of(int m) {
     case 2: return output_lines<1 + TAPS, 2>;
     case 3: return output_lines<2 + TAPS, 3>;
     case 4: return output_lines<3 + TAPS, 4>;
+    case 5: return output_lines<4 + TAPS, 5>;
     default: return output_lines<5 + TAPS, 6>;
   }
 }

@@ -136,7 +136,7 @@ static void make_plan(const vw_problem& given, Plan& plan) {
     }
   bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
   for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];
-  const bool special = plan.h.taps == 3 && (ah == 4 || ah == 5 || ah == 6 || ah == 8);
+  const bool special = plan.h.taps == 3 && ah >= 4;
   plan.square = alike && special && 2 * kept >= ah * aw ? ah : 0;
   plan.lines = plan.widths = 0;
   plan.w_mask = 0;

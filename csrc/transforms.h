@@ -217,6 +217,7 @@ static void transform_input(const Plan& plan, const Block& block, const float* x
     case 4: return transform_input_of<4>(plan, block, x, column, vector, v, scratch);
     case 5: return transform_input_of<5>(plan, block, x, column, vector, v, scratch);
     case 6: return transform_input_of<6>(plan, block, x, column, vector, v, scratch);
+    case 7: return transform_input_of<7>(plan, block, x, column, vector, v, scratch);
     case 8: return transform_input_of<8>(plan, block, x, column, vector, v, scratch);
     default: return transform_input_of<0>(plan, block, x, column, vector, v, scratch);
   }
@@ -398,6 +399,9 @@ static void transform_output(const Plan& plan, const Block& block, const float* 
                                        scratch);
     case 6 * 8 + 4:
       return transform_output_of<6, 4>(plan, block, m, column, vector, vectors, epilogue, y,
+                                       scratch);
+    case 7 * 8 + 5:
+      return transform_output_of<7, 5>(plan, block, m, column, vector, vectors, epilogue, y,
                                        scratch);
     case 8 * 8 + 6:
       return transform_output_of<8, 6>(plan, block, m, column, vector, vectors, epilogue, y,

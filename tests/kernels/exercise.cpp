@@ -78,7 +78,7 @@ bool exercise() {
   int positions = 1;
   const float points[] = {1.0f, 0.5f, 2.0f};
   for (vw_axis& axis : p.axis) {
-    axis.m = pick({1, 2, 3, 4, 6});
+    axis.m = pick({1, 2, 3, 4, 5, 6});
     axis.taps = between(1, 3);
     axis.padding = between(0, 2);
     axis.input = between(std::max(1, axis.taps - 2 * axis.padding), 11);

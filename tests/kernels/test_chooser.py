@@ -100,10 +100,10 @@ def test_what_is_not_eligible_is_not_measured():
 
 def test_sensible_tiles_fit_the_result():
     assert [t.m for t in sensible_tiles((3, 3, 3), (2, 7, 7))] == [
-        (2, 4, 4), (2, 3, 3), (2, 2, 2), (1, 4, 4),
+        (2, 5, 5), (2, 4, 4), (2, 3, 3), (2, 2, 2), (1, 4, 4),
     ]  # fmt: skip
     assert [t.m for t in sensible_tiles((1, 3, 3), (8, 14, 14))] == [
-        (1, 4, 4), (1, 3, 3), (1, 2, 2),
+        (1, 5, 5), (1, 4, 4), (1, 3, 3), (1, 2, 2),
     ]  # fmt: skip
     assert list(sensible_tiles((3, 3, 3), (1, 1, 1))) == []
 

@@ -51,7 +51,7 @@ def tolerance(tile):
 @st.composite
 def problems(draw):
     taps = tuple(draw(st.sampled_from([1, 2, 3])) for _ in range(3))
-    m = tuple(draw(st.sampled_from([1, 2, 3, 4, 6])) for _ in range(3))
+    m = tuple(draw(st.sampled_from([1, 2, 3, 4, 5, 6])) for _ in range(3))
     padding = tuple(draw(st.integers(0, 3)) for _ in range(6))
     size = tuple(
         draw(st.integers(max(1, r - padding[2 * i] - padding[2 * i + 1]), r + 9))

@@ -24,7 +24,7 @@ from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
 
-_OUTPUTS = (1, 2, 3, 4, 6)
+_OUTPUTS = (1, 2, 3, 4, 5, 6)
 _TAPS = (1, 2, 3)
 # Sizes are counted in 32 bits and rounded up to whole tiles and vectors.
 _LARGEST = 2**31 - 2**6
