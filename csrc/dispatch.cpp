@@ -108,12 +108,14 @@ uint64_t vw_fingerprint(const void* data, int64_t bytes, int64_t step) {
   return hash;
 }
 
-int vw_run(const vw_call* call, const float* x, float* y) {
+int vw_run(const vw_call* call, const float* x, const float* residual, float* y) {
   for (int i = 0; i < call->count; ++i) {
     const vw_watch& watch = call->watched[i];
     if (vw_fingerprint(watch.data, watch.bytes, watch.step) != watch.value) return VW_CHANGED;
   }
-  return vw_forward(&call->problem, x, call->packed, &call->epilogue, y);
+  vw_epilogue epilogue = call->epilogue;
+  epilogue.residual = residual;
+  return vw_forward(&call->problem, x, call->packed, &epilogue, y);
 }
 
 void vw_release(int threads) { chosen().release(forked ? 1 : threads); }

@@ -100,8 +100,9 @@ typedef struct {
 
 enum { VW_CHANGED = 2 };
 
-/* As vw_forward; VW_CHANGED, and nothing computed, where watched memory is not as it was. */
-VW_API int vw_run(const vw_call* call, const float* x, float* y);
+/* As vw_forward; VW_CHANGED, and nothing computed, where watched memory is not as it was. residual: in
+   place of the epilogue's. */
+VW_API int vw_run(const vw_call* call, const float* x, const float* residual, float* y);
 
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);

@@ -8,6 +8,7 @@ import videowino.kernels  # noqa: F401  -- registers the fast paths with the ope
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from videowino.deployment import DeployedModel, deploy
     from videowino.models import create_model, list_models
     from videowino.report import count
     from videowino.surgery import convert, prune, restore
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 # Loaded on first use: the mathematics must not pull in torchvision, nor the models a trainer.
 _HOMES = {
+    "DeployedModel": "videowino.deployment",
     "WinogradConv3d": "videowino.winograd",
     "convert": "videowino.surgery",
     "count": "videowino.report",
+    "deploy": "videowino.deployment",
     "create_model": "videowino.models",
     "list_models": "videowino.models",
     "prune": "videowino.surgery",
@@ -25,10 +28,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "DeployedModel",
     "WinogradConv3d",
     "convert",
     "count",
     "create_model",
+    "deploy",
     "list_models",
     "prune",
     "restore",

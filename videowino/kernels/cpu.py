@@ -103,7 +103,7 @@ def prepare(
         bias: (C_out,).
         tile: One that the kernel takes (`takes`).
         padding: (d0, d1, h0, h1, w0, w1).
-        finish: How the weight is stored; it has neither residual nor ReLU.
+        finish: How the weight is stored, and whether there is a ReLU; residuals come with clips.
         watched: Tensors that the weight was made of; their values are looked at in each call.
     """
     library = native.library()
@@ -119,7 +119,9 @@ def prepare(
     if not plain or 0 in shape or any(watch is None for watch in seen):
         return None
     packed = _weights.get(weights, tile, problem, library, keep=True)
-    return Prepared(x, shape, problem, packed, bias, [watch for watch in seen if watch])
+    return Prepared(
+        x, shape, problem, packed, bias, finish.relu, [watch for watch in seen if watch]
+    )
 
 
 def backward(

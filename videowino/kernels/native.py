@@ -138,7 +138,7 @@ def library() -> ctypes.CDLL | None:
     found.vw_pack.argtypes = [problem, ctypes.POINTER(Weight), pointer]
     found.vw_pack.restype = None
     found.vw_forward.argtypes = [problem, pointer, pointer, ctypes.POINTER(Epilogue), pointer]
-    found.vw_run.argtypes = [pointer, pointer, pointer]
+    found.vw_run.argtypes = [pointer, pointer, pointer, pointer]
     weight = ctypes.POINTER(Weight)
     found.vw_backward.argtypes = [problem, pointer, pointer, weight, pointer, weight, pointer]
     found.vw_fingerprint.argtypes = [pointer, step, step]

@@ -13,7 +13,7 @@ from videowino.winograd.reference import memory_layout
 
 
 class Prepared:
-    """Call it with a clip of the shape and layout it was made for, float32.
+    """Call it with a clip of the shape and layout it was made for, float32, and a residual if any.
 
     Args:
         x: Such a clip.
@@ -21,6 +21,7 @@ class Prepared:
         problem: As the kernel takes it.
         packed: The weight.
         bias: (C_out,) float32 or None; read at each call.
+        relu: Whether negative results become zero.
         watched: What the weight was made of.
     """
 
@@ -31,6 +32,7 @@ class Prepared:
         problem: native.Problem,
         packed: Tensor,
         bias: Tensor | None,
+        relu: bool,
         watched: Sequence[Watch],
     ) -> None:
         library = native.library()
@@ -47,23 +49,34 @@ class Prepared:
         self._call = native.Call(
             problem,
             packed.data_ptr(),
-            native.Epilogue(native.address(bias), None, False),
+            native.Epilogue(native.address(bias), None, relu),
             array,
             len(watched),
         )
         self._address = ctypes.addressof(self._call)
 
-    def __call__(self, x: Tensor) -> Tensor | None:
-        """The result; None where a watched value is another than it was.
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor | None:
+        """The result; None where a watched value is another than it was, or the residual unlike it.
+
+        Args:
+            x: The clip.
+            residual: As the result, in its layout; added before the ReLU.
 
         Raises:
             MemoryError: No memory for the blocks of tiles.
         """
+        if residual is not None and (
+            residual.shape != self._shape
+            or residual.stride() != self._strides
+            or residual.dtype != torch.float32
+            or not residual.is_cpu
+        ):
+            return None
         if self._small:
             y = x.new_empty_strided(self._shape, self._strides)
         else:
             y = pool.empty(self._shape, self._layout)
-        state = self._run(self._address, x.data_ptr(), y.data_ptr())
+        state = self._run(self._address, x.data_ptr(), native.address(residual), y.data_ptr())
         if state == native.CHANGED:
             return None
         if state:

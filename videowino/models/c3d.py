@@ -74,8 +74,7 @@ class C3D(nn.Module):
         x = self.pool3(self.relu(self.conv3b(self.relu(self.conv3a(x)))))
         x = self.pool4(self.relu(self.conv4b(self.relu(self.conv4a(x)))))
         x = self.pool5(self.relu(self.conv5b(self.relu(self.conv5a(x)))))
-        if x.shape[2:] != _FC_GRID:
-            x = F.adaptive_avg_pool3d(x, _FC_GRID)
+        x = F.adaptive_avg_pool3d(x, _FC_GRID)  # as it is, for clips of the published size
         x = self.dropout(self.relu(self.fc6(x.flatten(1))))
         x = self.dropout(self.relu(self.fc7(x)))
         return self.fc8(x)

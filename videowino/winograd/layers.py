@@ -217,14 +217,25 @@ class WinogradConv3d(ColumnMask):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve N C D H W, or C D H W as `nn.Conv3d` does."""
+        return self.fused(x)
+
+    def fused(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        """The convolution and what follows it in one pass over memory, relu(conv(x) + residual).
+
+        Args:
+            x: N C_in D H W, or C_in D H W.
+            residual: As the result.
+            relu: Whether negative results become zero.
+        """
         if x.dim() == 4:
-            return self.forward(x.unsqueeze(0)).squeeze(0)
+            added = None if residual is None else residual.unsqueeze(0)
+            return self.fused(x.unsqueeze(0), added, relu).squeeze(0)
         pads = self.pads
         if self.padding_mode != "zeros":
             d0, d1, h0, h1, w0, w1 = pads
             x, pads = F.pad(x, (w0, w1, h0, h1, d0, d1), mode=self.padding_mode), (0,) * 6
         straight = not torch.is_grad_enabled() and not is_observed(x)
-        if straight and (y := self._ready.run(self, x)) is not None:
+        if straight and (y := self._ready.run(self, x, residual, relu)) is not None:
             return y
         parts = self._parts()
         y = winograd_conv3d(
@@ -233,11 +244,13 @@ class WinogradConv3d(ColumnMask):
             tile=self.tile,
             bias=self.bias,
             padding=pads,
+            residual=residual,
+            relu=relu,
             weight_bits=self.weight_bits,
-            **parts,  # type: ignore[arg-type]
+            **parts,
         )
         if straight:
-            self._ready.prepare(self, x, parts, pads)
+            self._ready.prepare(self, x, parts, pads, relu)
         return y
 
     def extra_repr(self) -> str:

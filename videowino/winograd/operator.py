@@ -4,7 +4,7 @@ It is opaque to torch.compile (no graph break) and keeps for backward only its a
 does: input and parameters, never a transformed tile (and its result, where a ReLU is in it).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Protocol
@@ -22,8 +22,11 @@ from videowino.winograd.tile import Tile, Triple
 _PARTS = ("x", "spatial", "winograd", "left", "right", "gate", "bias")
 
 
-#: A convolution of clips of one shape; None where its weight has changed.
-Prepared = Callable[[Tensor], Tensor | None]
+class Prepared(Protocol):
+    """A convolution of clips of one shape."""
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor | None:
+        """The result; None where the weight has changed, or the residual does not fit."""
 
 
 class Kernel(Protocol):

@@ -37,12 +37,16 @@ class Ready:
     def __reduce__(self) -> tuple[type["Ready"], tuple[()]]:
         return Ready, ()
 
-    def run(self, layer: "WinogradConv3d", x: Tensor) -> Tensor | None:
+    def run(
+        self, layer: "WinogradConv3d", x: Tensor, residual: Tensor | None, relu: bool
+    ) -> Tensor | None:
         """The convolution, if it is the one that is kept; else None.
 
         Args:
             layer: The layer; whether its weight has changed is found out here.
             x: N C_in D H W, neither recorded for gradients nor `is_observed`.
+            residual: As the result, or None.
+            relu: Whether negative results become zero.
         """
         kept = self._kept
         if (
@@ -51,11 +55,11 @@ class Ready:
             or x.stride() != kept.strides
             or x.dtype != torch.float32
             or not x.is_cpu
-            or _settings(layer) != kept.settings
+            or _settings(layer, relu) != kept.settings
             or _state(_tensors(layer)) != kept.state
         ):
             return None
-        return kept.run(x)
+        return kept.run(x, residual)
 
     def prepare(
         self,
@@ -63,6 +67,7 @@ class Ready:
         x: Tensor,
         parts: Mapping[str, Tensor | None],
         padding: tuple[int, ...],
+        relu: bool,
     ) -> None:
         """Keep the convolution that has just been computed, where that can be.
 
@@ -71,6 +76,7 @@ class Ready:
             x: Its clip, N C_in D H W.
             parts: What U is made of, as the fields of `Weights`.
             padding: (d0, d1, h0, h1, w0, w1).
+            relu: Whether negative results become zero.
         """
         self._kept = None
         if x.dtype != torch.float32 or not x.is_cpu or torch.is_autocast_enabled("cpu"):
@@ -87,14 +93,17 @@ class Ready:
             return
         weights = Weights((layer.out_channels, layer.in_channels), **parts)
         watched = [part for part in (*used, layer.gate) if part is not None]
-        finish = Finish(weight_bits=layer.weight_bits)
+        finish = Finish(relu=relu, weight_bits=layer.weight_bits)
         run = prepare(x, weights, layer.bias, layer.tile, padding, finish, watched)
         if run is not None:
-            self._kept = _Kept(run, x.shape, x.stride(), _settings(layer), tensors, _state(tensors))
+            self._kept = _Kept(
+                run, x.shape, x.stride(), _settings(layer, relu), tensors, _state(tensors)
+            )
 
 
-def _settings(layer: "WinogradConv3d") -> tuple[object, ...]:
+def _settings(layer: "WinogradConv3d", relu: bool) -> tuple[object, ...]:
     return (
+        relu,
         torch.get_num_threads(),
         torch.is_autocast_enabled("cpu"),
         layer.weight_bits,

@@ -1,0 +1,161 @@
+"""A deployed network computes what the one it was made from computes."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import videowino
+from videowino.deployment.convolution import FusedConv3d
+from videowino.winograd import WinogradConv3d
+
+
+class Block(nn.Module):
+    """A residual block as networks write it, with a shortcut of its own where sizes change."""
+
+    def __init__(self, c_in, c_out, stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv3d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm3d(c_out)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv3d(c_out, c_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm3d(c_out)
+        self.short = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            conv = nn.Conv3d(c_in, c_out, 1, stride=stride, bias=False)
+            self.short = nn.Sequential(conv, nn.BatchNorm3d(c_out))
+
+    def forward(self, x):
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        y += self.short(x)
+        return self.relu(y)
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv3d(3, 16, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
+            nn.BatchNorm3d(16),
+            nn.ReLU(inplace=True),
+        )
+        self.blocks = nn.Sequential(Block(16, 16), Block(16, 24, 2))
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean((2, 3, 4)))
+
+
+CLIP = torch.randn(2, 3, 4, 20, 20, generator=torch.Generator().manual_seed(1))
+
+
+def trained(network):
+    """With statistics as after training: nothing is 0 or 1."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d) and module.track_running_stats:
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.eval()
+
+
+def fused(deployed):
+    return [m for m in deployed.modules() if isinstance(m, FusedConv3d)]
+
+
+def test_everything_is_drawn_into_the_convolutions():
+    model = trained(Network())
+    deployed = videowino.deploy(model, CLIP, budget=0)
+    with torch.no_grad():
+        torch.testing.assert_close(deployed(CLIP), model(CLIP), rtol=1e-4, atol=1e-4)
+    kinds = {type(m) for m in deployed.modules()}
+    assert nn.BatchNorm3d not in kinds and nn.ReLU not in kinds
+    assert deployed.traced and len(fused(deployed)) == 6
+    assert [m.relu for m in fused(deployed)].count(False) == 1  # the shortcut's
+    assert deployed.check(model) < 1e-4
+
+
+@pytest.mark.parametrize("parameterization", ["spatial", "vanilla", "low_rank", "factored"])
+@pytest.mark.parametrize("sparsity", [0, 0.5])
+def test_every_parameterization(parameterization, sparsity):
+    model = trained(Network())
+    rank = 27 if parameterization == "factored" else 4
+    videowino.convert(model, parameterization=parameterization, rank=rank, tile=2)
+    videowino.prune(model, sparsity=sparsity) if sparsity else None
+    model.eval()
+    before = copy.deepcopy(model.state_dict())
+    deployed = videowino.deploy(model, CLIP, budget=0)
+    assert deployed.check(model, [CLIP, CLIP[:1, :, :, :17, :13]]) < 1e-4
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    kept = [m.columns for m in fused(deployed) if isinstance(m.conv, WinogradConv3d)]
+    assert not sparsity or kept.count("32/64") == 3
+
+
+class Awkward(nn.Module):
+    """Where what follows a convolution is not its alone, or not of its shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(4, 4, 3, padding=1)
+        self.shared = nn.Conv3d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm3d(4)
+        self.bare = nn.BatchNorm3d(4, track_running_stats=False)
+        self.offset = nn.Parameter(torch.randn(4, 1, 1, 1))
+
+    def forward(self, x):
+        a = self.a(x)
+        y = self.b(F.relu(a)) + a  # a is looked at twice
+        y = self.shared(y) + self.offset
+        y = self.shared(self.norm(y)) + 1
+        y = torch.add(self.bare(self.b2(y)), y, alpha=2) if hasattr(self, "b2") else y
+        return y + y.mean((2, 3, 4), keepdim=True)
+
+
+def test_what_is_not_a_convolution_s_alone_stays():
+    model = trained(Awkward())
+    model.b2 = nn.Conv3d(4, 4, 1)
+    assert videowino.deploy(model, CLIP, budget=0).check(model, [CLIP]) < 1e-4
+
+
+class Wayward(nn.Module):
+    """Control flow that looks at values."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv3d(3, 8, 3, padding=1), nn.BatchNorm3d(8)
+
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return y if y.mean() > 0 else -y
+
+
+def test_a_network_without_a_graph_is_deployed_one_by_one():
+    model = trained(Wayward())
+    with pytest.warns(UserWarning, match="Wayward has no graph"):
+        deployed = videowino.deploy(model, CLIP, budget=0)
+    assert not deployed.traced and len(fused(deployed)) == 1
+    assert deployed.check(model, [CLIP, -CLIP]) < 1e-4
+
+
+def test_the_report_names_every_convolution():
+    model = trained(Network())
+    videowino.convert(model, tile=2)
+    videowino.prune(model, sparsity=0.5)
+    report = videowino.deploy(model, CLIP, budget=0).report(repeats=2)
+    names = [layer.name for layer in report.layers]
+    assert names[0] == "stem.0" and "blocks.1.short.0" in names and len(names) == 6
+    assert {layer.columns for layer in report.layers} == {"", "32/64"}
+    assert sum(layer.ms for layer in report.layers) + report.rest_ms == pytest.approx(report.ms)
+    assert "F(2x2x2, 3x3x3)" in str(report) and "the rest" in str(report)
+
+
+def test_misuse():
+    with pytest.raises(ValueError, match="expected N C D H W"):
+        videowino.deploy(trained(Network()), CLIP[0])
+    with pytest.raises(ValueError, match="cannot be trained"):
+        videowino.deploy(trained(Network()), CLIP, budget=0).train()

@@ -1,0 +1,174 @@
+"""`deploy`: a trained network as the one to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, fx, nn
+
+from videowino.deployment.convolution import FusedConv3d
+from videowino.deployment.fold import fold_batch_norm
+from videowino.deployment.graph import added_to, follower, is_relu, module_of, shape_of, trace
+from videowino.deployment.report import DeploymentReport, measure
+from videowino.deployment.tune import Tuner
+from videowino.surgery import replace_modules, restore
+from videowino.winograd import WinogradConv3d
+
+_LAST = torch.channels_last_3d
+
+
+class DeployedModel(nn.Module):
+    """A network for inference alone, made by `deploy`.
+
+    Attributes:
+        network: What runs.
+        traced: Whether batch norms, additions and ReLUs are part of the convolutions.
+    """
+
+    def __init__(self, network: nn.Module, traced: bool, example_shape: torch.Size) -> None:
+        super().__init__()
+        self.network, self.traced = network, traced
+        self._shape = example_shape
+        self.train(False)
+
+    def train(self, mode: bool = True) -> DeployedModel:
+        """It stays in evaluation: what it was folded from is what training needs.
+
+        Raises:
+            ValueError: `mode` is True.
+        """
+        if mode:
+            raise ValueError("a deployed model cannot be trained; train the one it was made from")
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, clip: Tensor) -> Tensor:
+        """clip: N C D H W, of any batch size and any size the network takes."""
+        return self.network(clip.contiguous(memory_format=_LAST))
+
+    def report(self, clip: Tensor | None = None, repeats: int = 7) -> DeploymentReport:
+        """What each convolution is computed by and how long it takes: print it.
+
+        Args:
+            clip: What to run; a random one of the example's shape when None.
+            repeats: Of which the medians are reported.
+        """
+        clip = torch.randn(self._shape) if clip is None else clip
+        return measure(self, clip, repeats)
+
+    @torch.no_grad()
+    def check(self, model: nn.Module, clips: Iterable[Tensor] | None = None) -> float:
+        """The largest deviation from another model, relative to the largest output of that.
+
+        Args:
+            model: Usually the one this was made from.
+            clips: Each N C D H W; a random one of the example's shape when None.
+        """
+        clips = [torch.randn(self._shape)] if clips is None else clips
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        worst = 0.0
+        for clip in clips:
+            expected = model(clip)
+            scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
+            worst = max(worst, float((self(clip) - expected).abs().max() / scale))
+        for module, mode in modes.items():
+            module.training = mode
+        return worst
+
+
+def deploy(model: nn.Module, example_clip: Tensor, *, budget: float = 0.15) -> DeployedModel:
+    """The network to run: batch norms folded, what follows convolutions fused, algorithms measured.
+
+    Args:
+        model: Any network on 3D convolutions, pruned or not; left as it is.
+        example_clip: N C D H W, of the size to come: algorithms are chosen for it.
+        budget: Seconds to measure each geometry of unpruned convolutions.
+
+    Raises:
+        ValueError: The example is no clip.
+    """
+    if example_clip.dim() != 5:
+        raise ValueError(f"example_clip has shape {tuple(example_clip.shape)}; expected N C D H W")
+    network = nn.Sequential(deepcopy(model)).eval().requires_grad_(False)
+    restore(network)
+    tuner = Tuner(budget)
+    graph = trace(network, example_clip, type(model).__name__)
+    if graph is None:
+        _one_by_one(network, example_clip, tuner)
+        return DeployedModel(network, False, example_clip.shape)
+    for node in list(graph.graph.nodes):
+        if isinstance(module_of(graph, node), nn.Conv3d | WinogradConv3d):
+            _fuse(graph, node, tuner)
+    graph.graph.lint()
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return DeployedModel(graph, True, example_clip.shape)
+
+
+def _fuse(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
+    """Draw what follows a convolution into it, in the place of the last of them."""
+    conv = module_of(graph, node)
+    assert isinstance(conv, nn.Conv3d | WinogradConv3d)
+    last, residual, relu = node, None, False
+    taken = []
+    norm = follower(last)
+    if norm is not None and isinstance(module_of(graph, norm), nn.BatchNorm3d):
+        batch_norm = module_of(graph, norm)
+        assert isinstance(batch_norm, nn.BatchNorm3d)
+        if batch_norm.running_mean is not None:
+            fold_batch_norm(conv, batch_norm)
+            last = norm
+            taken.append(norm)
+    addition = follower(last)
+    if addition is not None and (residual := added_to(addition, last)) is not None:
+        last = addition
+        taken.append(addition)
+    activation = follower(last)
+    if activation is not None and is_relu(graph, activation):
+        relu, last = True, activation
+        taken.append(activation)
+    clip = _like(node.args[0])
+    added = None if residual is None else _like(residual)
+    graph.set_submodule(str(node.target), tuner.fused(conv, clip, added, relu))
+    if not taken:
+        return
+    with graph.graph.inserting_after(last):
+        fused = graph.graph.call_module(
+            str(node.target), (node.args[0],) if residual is None else (node.args[0], residual)
+        )
+    fused.meta = last.meta
+    last.replace_all_uses_with(fused)
+    for gone in (*reversed(taken), node):
+        graph.graph.erase_node(gone)
+
+
+def _like(node: object) -> Tensor:
+    assert isinstance(node, fx.Node)
+    shape = shape_of(node)
+    assert shape is not None
+    return torch.randn(shape).contiguous(memory_format=_LAST)
+
+
+def _one_by_one(network: nn.Module, example: Tensor, tuner: Tuner) -> None:
+    """Each convolution by its fastest algorithm, for networks without a graph."""
+    seen: dict[nn.Module, Tensor] = {}
+    handles = [
+        module.register_forward_pre_hook(lambda m, args: seen.setdefault(m, args[0].detach()))
+        for module in network.modules()
+        if isinstance(module, nn.Conv3d | WinogradConv3d)
+    ]
+    with torch.no_grad():
+        network(example)
+    for handle in handles:
+        handle.remove()
+    swaps = {
+        conv: tuner.fused(conv, clip.contiguous(memory_format=_LAST), None, False)
+        for conv, clip in seen.items()
+    }
+    replace_modules(network, swaps)
+
+
+__all__ = ["DeployedModel", "FusedConv3d", "deploy"]

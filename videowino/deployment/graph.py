@@ -1,0 +1,90 @@
+"""A network's graph: its operations in order, and which of them nothing else looks at."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections import Counter
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
+
+from videowino.winograd import WinogradConv3d
+
+_ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_RELUS = {torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"}
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        convolution = isinstance(m, (nn.Conv3d, WinogradConv3d))  # torchvision derives its own
+        return convolution or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module, clip: Tensor, name: str) -> fx.GraphModule | None:
+    """The model's graph with the shape of everything in it; None, with a warning, without one.
+
+    Python control flow that looks at values has no graph.
+
+    Args:
+        model: In evaluation mode.
+        clip: What it takes.
+        name: What to call it in the warning.
+    """
+    try:
+        graph = fx.GraphModule(model, _Tracer().trace(model))
+        with torch.no_grad():
+            ShapeProp(graph).propagate(clip)
+    except Exception as error:  # tracing fails in as many ways as there are programs
+        warnings.warn(
+            f"{name} has no graph ({error}); its convolutions are deployed one by "
+            "one, without what follows them",
+            stacklevel=3,
+        )
+        return None
+    return graph
+
+
+def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    """The module that a node calls, if it is the only call of it."""
+    if node.op != "call_module":
+        return None
+    calls = Counter(n.target for n in graph.graph.nodes if n.op == "call_module")
+    modules = Counter(id(graph.get_submodule(str(target))) for target in calls.elements())
+    module = graph.get_submodule(str(node.target))
+    return module if modules[id(module)] == 1 else None
+
+
+def follower(node: fx.Node) -> fx.Node | None:
+    """The node that takes what this one gives, where it is one alone, and no output."""
+    if len(node.users) != 1:
+        return None
+    (user,) = node.users
+    return user if user.op in ("call_module", "call_function", "call_method") else None
+
+
+def is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether it is a ReLU, as a module, function or method."""
+    if node.op == "call_module":
+        return isinstance(graph.get_submodule(str(node.target)), nn.ReLU)
+    return node.target in _RELUS
+
+
+def added_to(node: fx.Node, term: fx.Node) -> fx.Node | None:
+    """What `node` adds to `term`, another node of the same shape; None where it does not."""
+    if node.target not in _ADDITIONS or node.op == "call_module" or len(node.args) != 2:
+        return None
+    if node.kwargs:  # alpha=, out=
+        return None
+    others = [arg for arg in node.args if arg is not term]
+    if len(others) != 1 or not isinstance(others[0], fx.Node):
+        return None
+    return others[0] if shape_of(others[0]) == shape_of(term) is not None else None
+
+
+def shape_of(node: fx.Node) -> torch.Size | None:
+    """Of the tensor that a node gives; None where it gives something else."""
+    meta = node.meta.get("tensor_meta")
+    return meta.shape if isinstance(meta, TensorMetadata) else None
