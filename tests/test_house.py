@@ -26,6 +26,7 @@ ORDER = [
     {"report"},
     {"choice"},
     {"surgery"},
+    {"deployment"},
     {"models"},
     {"data"},
     {"training"},
