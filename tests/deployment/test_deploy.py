@@ -142,6 +142,21 @@ def test_a_network_without_a_graph_is_deployed_one_by_one():
     assert deployed.check(model, [CLIP, -CLIP]) < 1e-4
 
 
+class Pad(nn.Module):
+    """As `same` pooling does: it counts with sizes in Python."""
+
+    def forward(self, x):
+        d, h, w = (-size % 4 for size in x.shape[2:])
+        return F.pad(x, (0, w, 0, h, 0, d))
+
+
+def test_modules_without_convolutions_need_no_graph():
+    model = trained(nn.Sequential(Pad(), Network()))
+    deployed = videowino.deploy(model, CLIP, budget=0)
+    assert deployed.traced and nn.BatchNorm3d not in {type(m) for m in deployed.modules()}
+    assert deployed.check(model, [CLIP, CLIP[..., :18]]) < 1e-4
+
+
 def test_the_report_names_every_convolution():
     model = trained(Network())
     videowino.convert(model, tile=2)
@@ -159,3 +174,113 @@ def test_misuse():
         videowino.deploy(trained(Network()), CLIP[0])
     with pytest.raises(ValueError, match="cannot be trained"):
         videowino.deploy(trained(Network()), CLIP, budget=0).train()
+
+
+class Tied(nn.Module):
+    """Two convolutions with one weight, before two batch norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(3, 4, 3, padding=1)
+        self.b.weight = self.a.weight
+        self.norm_a, self.norm_b = nn.BatchNorm3d(4), nn.BatchNorm3d(4)
+
+    def forward(self, x):
+        return self.norm_a(self.a(x)) - self.norm_b(self.b(x))
+
+
+class InPlace(nn.Module):
+    """Additions that change what others look at."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv3d(3, 3, 3, padding=1), nn.Conv3d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        x = x * 2
+        x += self.a(x)
+        y = self.b(x)
+        y += x
+        return torch.relu_(y), x
+
+
+class Hooked(nn.Module):
+    """Convolutions that others reach into."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(4, 4, 3, padding=1)
+        self.a.register_forward_hook(lambda module, args, y: y * 2)
+        torch.nn.utils.parametrizations.weight_norm(self.b)
+        self.norm = nn.BatchNorm3d(4)
+
+    def forward(self, x):
+        return F.relu(self.norm(self.b(self.a(x))))
+
+
+class Unusual(nn.Module):
+    """Padding of other kinds, groups, dilation, strides, one dimension at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv3d(3, 4, 3, padding="same"),
+                nn.Conv3d(4, 4, 3, padding=1, padding_mode="circular"),
+                nn.Conv3d(4, 4, 3, padding=1, groups=2),
+                nn.Conv3d(4, 4, 3, padding=2, dilation=2),
+                nn.Conv3d(4, 6, (1, 3, 3), padding=(0, 1, 1), stride=(1, 2, 2)),
+                nn.Conv3d(6, 6, (3, 1, 1), padding=(1, 0, 0)),
+            ]
+        )
+        self.norms = nn.ModuleList(
+            nn.BatchNorm3d(conv.out_channels, affine=index % 2 == 0, momentum=None)
+            for index, conv in enumerate(self.convs)
+        )
+
+    def forward(self, x):
+        for conv, norm in zip(self.convs, self.norms):
+            x = F.relu(norm(conv(x)), inplace=True)
+        return x
+
+
+def initialised(network):
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias)
+    return network.eval()
+
+
+@pytest.mark.parametrize("network", [Tied, InPlace, Hooked, Unusual])
+def test_what_could_go_wrong(network):
+    model = initialised(network())
+    deployed = videowino.deploy(model, CLIP, budget=0)
+    assert deployed.traced
+    with torch.no_grad():
+        torch.testing.assert_close(deployed(CLIP), model(CLIP), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types(dtype):
+    model, clip = trained(Network()).to(dtype), CLIP.to(dtype)
+    deployed = videowino.deploy(model, clip, budget=0)
+    with torch.no_grad():
+        y, expected = deployed(clip), model(clip)
+    tolerance = 1e-6 if dtype == torch.float64 else 0.1
+    assert y.dtype == dtype
+    torch.testing.assert_close(y, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_the_model_stays_as_it_was():
+    model = trained(Network())
+    model.train()
+    state = copy.deepcopy(model.state_dict())
+    deployed = videowino.deploy(model, CLIP, budget=0)
+    assert deployed.check(model, [CLIP]) < 1e-4
+    assert model.training and all(m.training for m in model.modules())
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())

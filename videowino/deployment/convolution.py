@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from videowino.fastest import OneDnnConv3d
 from videowino.winograd import WinogradConv3d
@@ -51,3 +52,19 @@ def direct(conv: nn.Conv3d) -> nn.Module:
     """The same convolution by oneDNN where it can be named, channels last in memory."""
     conv = conv.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return OneDnnConv3d(conv) if OneDnnConv3d.fits(conv) else conv
+
+
+def is_plain(module: nn.Module | None) -> bool:
+    """Whether it is a convolution that nothing else reaches into: no hooks, no parametrization.
+
+    Others stay as they are.
+    """
+    if not isinstance(module, nn.Conv3d | WinogradConv3d) or is_parametrized(module):
+        return False
+    own = isinstance(module, WinogradConv3d) or _is_stock(module)
+    return own and not module._forward_hooks and not module._forward_pre_hooks
+
+
+def _is_stock(conv: nn.Conv3d) -> bool:
+    forward, inner = type(conv).forward, type(conv)._conv_forward
+    return forward is nn.Conv3d.forward and inner is nn.Conv3d._conv_forward

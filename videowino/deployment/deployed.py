@@ -8,9 +8,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, fx, nn
 
-from videowino.deployment.convolution import FusedConv3d
+from videowino.deployment.convolution import FusedConv3d, is_plain
 from videowino.deployment.fold import fold_batch_norm
-from videowino.deployment.graph import added_to, follower, is_relu, module_of, shape_of, trace
+from videowino.deployment.graph import added_to, follower, is_relu, like, module_of, trace
 from videowino.deployment.report import DeploymentReport, measure
 from videowino.deployment.tune import Tuner
 from videowino.surgery import replace_modules, restore
@@ -100,15 +100,15 @@ def deploy(model: nn.Module, example_clip: Tensor, *, budget: float = 0.15) -> D
         _one_by_one(network, example_clip, tuner)
         return DeployedModel(network, False, example_clip.shape)
     for node in list(graph.graph.nodes):
-        if isinstance(module_of(graph, node), nn.Conv3d | WinogradConv3d):
-            _fuse(graph, node, tuner)
+        if is_plain(module_of(graph, node)):
+            _fuse(graph, node, tuner, example_clip.device)
     graph.graph.lint()
     graph.delete_all_unused_submodules()
     graph.recompile()
     return DeployedModel(graph, True, example_clip.shape)
 
 
-def _fuse(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
+def _fuse(graph: fx.GraphModule, node: fx.Node, tuner: Tuner, device: torch.device) -> None:
     """Draw what follows a convolution into it, in the place of the last of them."""
     conv = module_of(graph, node)
     assert isinstance(conv, nn.Conv3d | WinogradConv3d)
@@ -130,8 +130,8 @@ def _fuse(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
     if activation is not None and is_relu(graph, activation):
         relu, last = True, activation
         taken.append(activation)
-    clip = _like(node.args[0])
-    added = None if residual is None else _like(residual)
+    clip = like(node.args[0], device)
+    added = None if residual is None else like(residual, device)
     graph.set_submodule(str(node.target), tuner.fused(conv, clip, added, relu))
     if not taken:
         return
@@ -145,20 +145,13 @@ def _fuse(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
         graph.graph.erase_node(gone)
 
 
-def _like(node: object) -> Tensor:
-    assert isinstance(node, fx.Node)
-    shape = shape_of(node)
-    assert shape is not None
-    return torch.randn(shape).contiguous(memory_format=_LAST)
-
-
 def _one_by_one(network: nn.Module, example: Tensor, tuner: Tuner) -> None:
     """Each convolution by its fastest algorithm, for networks without a graph."""
     seen: dict[nn.Module, Tensor] = {}
     handles = [
         module.register_forward_pre_hook(lambda m, args: seen.setdefault(m, args[0].detach()))
         for module in network.modules()
-        if isinstance(module, nn.Conv3d | WinogradConv3d)
+        if is_plain(module)
     ]
     with torch.no_grad():
         network(example)

@@ -38,7 +38,10 @@ def fold_batch_norm(conv: Convolution, norm: nn.BatchNorm3d) -> None:
             continue
         rows = part.shape[0] // conv.out_channels  # left: C_in of them for each output channel
         each = scale.repeat_interleave(rows).to(part)
-        part.data = part * each.view(-1, *[1] * (part.dim() - 1))
+        scaled = part * each.view(-1, *[1] * (part.dim() - 1))
+        # Another tensor, not this one changed: convolutions may share theirs.
+        if name in conv._parameters:
+            scaled = nn.Parameter(scaled, requires_grad=False)
+        setattr(conv, name, scaled)
     like = conv.weight if conv.weight is not None else norm.running_mean
-    bias = nn.Parameter(shift.to(like), requires_grad=False)
-    conv.bias = bias
+    conv.bias = nn.Parameter(shift.to(like), requires_grad=False)

@@ -13,14 +13,31 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from videowino.winograd import WinogradConv3d
 
-_ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_ADDITIONS = {operator.add, torch.add, "add"}
+_ADDITIONS_IN_PLACE = {operator.iadd, "add_"}
 _RELUS = {torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"}
 
 
+_CONVOLUTIONS = (nn.Conv3d, WinogradConv3d)
+
+
 class _Tracer(fx.Tracer):
+    """Looks into modules down to convolutions and those of PyTorch.
+
+    Args:
+        whole: Leave modules without a convolution whole: what they compute may have no graph.
+    """
+
+    def __init__(self, whole: bool) -> None:
+        super().__init__()
+        self._whole = whole
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        convolution = isinstance(m, (nn.Conv3d, WinogradConv3d))  # torchvision derives its own
-        return convolution or super().is_leaf_module(m, module_qualified_name)
+        if isinstance(m, _CONVOLUTIONS):  # also those that torchvision derives
+            return True
+        if self._whole and not any(isinstance(part, _CONVOLUTIONS) for part in m.modules()):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(model: nn.Module, clip: Tensor, name: str) -> fx.GraphModule | None:
@@ -33,18 +50,21 @@ def trace(model: nn.Module, clip: Tensor, name: str) -> fx.GraphModule | None:
         clip: What it takes.
         name: What to call it in the warning.
     """
-    try:
-        graph = fx.GraphModule(model, _Tracer().trace(model))
-        with torch.no_grad():
-            ShapeProp(graph).propagate(clip)
-    except Exception as error:  # tracing fails in as many ways as there are programs
-        warnings.warn(
-            f"{name} has no graph ({error}); its convolutions are deployed one by "
-            "one, without what follows them",
-            stacklevel=3,
-        )
-        return None
-    return graph
+    reason: Exception | None = None
+    for whole in (False, True):
+        try:
+            graph = fx.GraphModule(model, _Tracer(whole).trace(model))
+            with torch.no_grad():
+                ShapeProp(graph).propagate(clip)
+            return graph
+        except Exception as error:  # tracing fails in as many ways as there are programs
+            reason = error
+    warnings.warn(
+        f"{name} has no graph ({reason}); its convolutions are deployed one by one, without what "
+        "follows them",
+        stacklevel=3,
+    )
+    return None
 
 
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
@@ -74,7 +94,11 @@ def is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
 
 def added_to(node: fx.Node, term: fx.Node) -> fx.Node | None:
     """What `node` adds to `term`, another node of the same shape; None where it does not."""
-    if node.target not in _ADDITIONS or node.op == "call_module" or len(node.args) != 2:
+    if node.op == "call_module" or len(node.args) != 2:
+        return None
+    # What changes the other term in place may be looked at by somebody else.
+    in_place = node.target in _ADDITIONS_IN_PLACE and node.args[0] is term
+    if node.target not in _ADDITIONS and not in_place:
         return None
     if node.kwargs:  # alpha=, out=
         return None
@@ -82,6 +106,14 @@ def added_to(node: fx.Node, term: fx.Node) -> fx.Node | None:
     if len(others) != 1 or not isinstance(others[0], fx.Node):
         return None
     return others[0] if shape_of(others[0]) == shape_of(term) is not None else None
+
+
+def like(node: object, device: torch.device) -> Tensor:
+    """A random tensor of the shape and type of what a node gives, channels last in memory."""
+    assert isinstance(node, fx.Node)
+    meta = node.meta["tensor_meta"]
+    random = torch.randn(meta.shape, dtype=meta.dtype, device=device)
+    return random.contiguous(memory_format=torch.channels_last_3d)
 
 
 def shape_of(node: fx.Node) -> torch.Size | None:
