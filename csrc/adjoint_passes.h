@@ -76,13 +76,14 @@ static InputPass spread_pass_of(int m) {
     case 3: return spread_lines<2 + TAPS, 3>;
     case 4: return spread_lines<3 + TAPS, 4>;
     case 5: return spread_lines<4 + TAPS, 5>;
-    default: return spread_lines<5 + TAPS, 6>;
+    default: return spread_lines<least_of(5 + TAPS, kMaxAlpha), least_of(6, kMaxAlpha + 1 - TAPS)>;
   }
 }
 
 static InputPass spread_pass(const Axis& axis) {
   if (!axis.winograd) return plain_spread_lines;
-  return axis.taps == 2 ? spread_pass_of<2>(axis.m) : spread_pass_of<3>(axis.m);
+  if (axis.taps == 2) return spread_pass_of<2>(axis.m);
+  return axis.taps == 3 ? spread_pass_of<3>(axis.m) : spread_pass_of<4>(axis.m);
 }
 
 // B along one axis: from the kept samples to the gradient of alpha samples of the clip.

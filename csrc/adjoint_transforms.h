@@ -1,8 +1,8 @@
-// The transposes of transforms.h: from the result's gradient to dM, and from dV to the clip's.
+// The transposes of the input and the output transform: from the result's gradient to dM, and from dV to the clip's.
 #pragma once
 
 #include "adjoint_passes.h"
-#include "transforms.h"
+#include "volume.h"
 
 namespace VW_ISA {
 
@@ -47,15 +47,14 @@ static void add_patch(const Volume& volume, float* values, int n, int frame, int
   const int lanes = least(kLanes, volume.channels - vector * kLanes);
   const int from_row = most(0, -first_row), to_row = least(rows, volume.height - first_row);
   const int from = most(0, -first_column), to = least(columns, volume.width - first_column);
-  const ptrdiff_t plane = ptrdiff_t(volume.height) * volume.width;
+  float* const start = values + volume.start + n * volume.sample + frame * volume.frame +
+                       first_row * volume.row + first_column * volume.column +
+                       vector * kLanes * volume.lane;
   for (int i = from_row; i < to_row; ++i) {
-    const ptrdiff_t pixel = ptrdiff_t(first_row + i) * volume.width + first_column;
     const float* line = patch + i * columns * kLanes;
     if (volume.last) {
-      float* start = values + ((ptrdiff_t(n) * volume.depth + frame) * plane + pixel) *
-                                  volume.channels + vector * kLanes;
       for (int j = from; j < to; ++j) {
-        float* place = start + ptrdiff_t(j) * volume.channels;
+        float* place = start + i * volume.row + j * volume.column;
         if (lanes == kLanes)
           store(place, load(place) + load(line + j * kLanes));
         else
@@ -63,9 +62,8 @@ static void add_patch(const Volume& volume, float* values, int n, int frame, int
       }
     } else {
       for (int lane = 0; lane < lanes; ++lane) {
-        const ptrdiff_t channel = ptrdiff_t(n) * volume.channels + vector * kLanes + lane;
-        float* start = values + (channel * volume.depth + frame) * plane + pixel;
-        for (int j = from; j < to; ++j) start[j] += line[j * kLanes + lane];
+        float* place = start + lane * volume.lane + i * volume.row;
+        for (int j = from; j < to; ++j) place[j] += line[j * kLanes + lane];
       }
     }
   }
@@ -77,7 +75,7 @@ static void collect_clip(const Plan& plan, const Block& block, const float* dv, 
                          int vector, float* dx, Scratch& scratch) {
   const OutputPass along_d = collect_pass(plan.d), along_h = collect_pass(plan.h),
                    along_w = collect_pass(plan.w);
-  const Volume clip = clip_of(plan);
+  const Volume clip = clip_of(plan, phases_at(plan, 0));
   const Column at = column_at(plan, column);
   const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha, md = plan.d.m;
   const int tiles = block.count * block.depths;

@@ -7,6 +7,7 @@
 
 #include "adjoint_transforms.h"
 #include "gemm.h"
+#include "input_transform.h"
 #include "pack.h"
 #include "schedule.h"
 
@@ -86,7 +87,7 @@ static int backward(const Plan& plan, const float* x, const float* dy, const Ask
   if (!v) return 1;
   float* const dm = v + v_tile * tiles;
   float* const dv = dm + dm_tile * tiles;
-  const int inputs = ceil_div(plan.in.vectors, kTogether);
+  const int inputs = input_items(plan);
   const int outputs = ceil_div(plan.out.vectors, kTogether);
   const int blocks = s.column_blocks * s.depth_blocks;
   const Colours colour = colours(plan);
@@ -116,8 +117,7 @@ static int backward(const Plan& plan, const float* x, const float* dy, const Ask
       if (asked.du) {
 #pragma omp for schedule(static) nowait
         for (int item = 0; item < block.count * inputs; ++item)
-          transform_input(plan, block, x, block.first + item / inputs, item % inputs * kTogether,
-                          v, mine);
+          transform_input(plan, block, x, block.first + item / inputs, item % inputs, v, mine);
       }
 #pragma omp barrier
 #pragma omp for schedule(static)

@@ -8,6 +8,8 @@
 #pragma once
 
 #include "gemm.h"
+#include "input_transform.h"
+#include "output_transform.h"
 #include "schedule.h"
 
 namespace VW_ISA {
@@ -22,7 +24,7 @@ static int64_t product_tile(const Plan& plan) {
 }
 
 static Schedule forward_schedule(const Plan& plan) {
-  const int64_t v = tile_size(plan, plan.in), m = product_tile(plan);
+  const int64_t v = input_tile(plan), m = product_tile(plan);
   const Schedule own = make_schedule(plan, false, 4 * (v + m));
   // With a block for each thread, all would read the same weight at the same time.
   const bool one_each = plan.threads > 1 && own.column_blocks * own.depth_blocks <= plan.threads;
@@ -49,7 +51,7 @@ struct Memory {
 };
 
 static Memory forward_memory(const Plan& plan, const Schedule& s) {
-  const size_t v = sizeof(float) * tile_size(plan, plan.in) * s.columns * s.depths;
+  const size_t v = sizeof(float) * input_tile(plan) * s.columns * s.depths;
   const size_t m = sizeof(float) * product_tile(plan) * s.depths;
   if (s.team) return {v, m * forward_part(plan, s).columns};
   return {0, v + m * s.columns};
@@ -77,13 +79,13 @@ static void finish(const Plan& plan, const Block& block, int group, const float*
 static void forward_private(const Plan& plan, const Schedule& s, const float* x,
                             const void* packed, const vw_epilogue& epilogue, float* v, float* y,
                             Scratch& scratch) {
-  float* m = v + tile_size(plan, plan.in) * s.columns * s.depths;
+  float* m = v + input_tile(plan) * s.columns * s.depths;
 #pragma omp for schedule(dynamic, 1)
   for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
     const Block block = block_at(plan, s, index);
     for (int column = 0; column < block.count; ++column)
-      for (int vector = 0; vector < plan.in.vectors; vector += kTogether)
-        transform_input(plan, block, x, block.first + column, vector, v, scratch);
+      for (int item = 0; item < input_items(plan); ++item)
+        transform_input(plan, block, x, block.first + column, item, v, scratch);
     for (int group = 0; group < group_count(plan.out); ++group)
       finish(plan, block, group, v, block.count * block.depths * plan.row, packed, epilogue, m, y,
              scratch);
@@ -94,13 +96,12 @@ static void forward_team(const Plan& plan, const Schedule& s, const float* x, co
                          const vw_epilogue& epilogue, float* v, float* m, float* y,
                          Scratch& scratch) {
   const Part part = forward_part(plan, s);
-  const int inputs = ceil_div(plan.in.vectors, kTogether);
+  const int inputs = input_items(plan);
   for (int index = 0; index < s.column_blocks * s.depth_blocks; ++index) {
     const Block block = block_at(plan, s, index);
 #pragma omp for schedule(static)
     for (int item = 0; item < block.count * inputs; ++item)
-      transform_input(plan, block, x, block.first + item / inputs, item % inputs * kTogether, v,
-                      scratch);
+      transform_input(plan, block, x, block.first + item / inputs, item % inputs, v, scratch);
 #pragma omp for schedule(dynamic, 1)
     for (int item = 0; item < group_count(plan.out) * part.count; ++item) {
       Block some = block;

@@ -22,11 +22,19 @@ struct Ahead {
   ptrdiff_t step;
 };
 
+// What a product sums over: the channels of some phases, each of which is `phase_step` after the one
+// before.
+struct Sum {
+  int channels;
+  unsigned phases;  // bits
+  ptrdiff_t phase_step;
+};
+
 // v: tile-major lanes of one vector of channels, the next vector `v_step` on; u: a row for each
 // channel summed over; m: as v. An accumulator stays in its register through the whole sum.
 template <int ROWS, int VECTORS, typename Stored>
 static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step,
-                      const Factor<Stored>& factor, int channels, float* m, ptrdiff_t m_step,
+                      const Factor<Stored>& factor, const Sum& over, float* m, ptrdiff_t m_step,
                       Ahead<Stored> ahead) {
   const Stored* u = factor.values;
   const ptrdiff_t u_row = factor.row;
@@ -35,23 +43,26 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step,
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
     for (int n = 0; n < VECTORS; ++n) sum[r][n] = zeros();
-  for (; channels > 0; channels -= kLanes, v += v_step) {
-    const int count = least(channels, kLanes);
-    // The next slot's part of these rows.
+  for (unsigned phases = over.phases; phases; phases &= phases - 1) {
+    const float* from = v + __builtin_ctz(phases) * over.phase_step;
+    for (int channels = over.channels; channels > 0; channels -= kLanes, from += v_step) {
+      const int count = least(channels, kLanes);
+      // The next slot's part of these rows.
 #pragma GCC unroll 32
-    for (int r = 0; r < ROWS; ++r) __builtin_prefetch(v + r * row + kLanes);
-    for (int k = 0; k < count; ++k, u += u_row) {
-      vec b[VECTORS];
+      for (int r = 0; r < ROWS; ++r) __builtin_prefetch(from + r * row + kLanes);
+      for (int k = 0; k < count; ++k, u += u_row) {
+        vec b[VECTORS];
 #pragma GCC unroll 4
-      for (int n = 0; n < VECTORS; ++n) b[n] = load(u + n * kLanes);
-      __builtin_prefetch(ahead.values, 0, 2);
-      __builtin_prefetch(ahead.values + kCacheLine, 0, 2);
-      ahead.values += ahead.step;
+        for (int n = 0; n < VECTORS; ++n) b[n] = load(u + n * kLanes);
+        __builtin_prefetch(ahead.values, 0, 2);
+        __builtin_prefetch(ahead.values + kCacheLine, 0, 2);
+        ahead.values += ahead.step;
 #pragma GCC unroll 32
-      for (int r = 0; r < ROWS; ++r) {
-        const float a = v[r * row + k];
+        for (int r = 0; r < ROWS; ++r) {
+          const float a = from[r * row + k];
 #pragma GCC unroll 4
-        for (int n = 0; n < VECTORS; ++n) sum[r][n] += b[n] * a;
+          for (int n = 0; n < VECTORS; ++n) sum[r][n] += b[n] * a;
+        }
       }
     }
   }
@@ -63,7 +74,7 @@ static void gemm_tile(const float* v, ptrdiff_t row, ptrdiff_t v_step,
 
 template <typename Stored>
 using GemmTile = void (*)(const float* v, ptrdiff_t row, ptrdiff_t v_step,
-                          const Factor<Stored>& factor, int channels, float* m, ptrdiff_t m_step,
+                          const Factor<Stored>& factor, const Sum& over, float* m, ptrdiff_t m_step,
                           Ahead<Stored> ahead);
 
 // Rows that fill the registers beside the vectors of u and one broadcast value.
@@ -106,24 +117,32 @@ static GemmTile<Stored> gemm_tile(int rows, int vectors) {
 // A weight lies by groups of the product's columns, then slots, then what is summed over: a thread
 // that has a group reads on and on.
 static inline ptrdiff_t weight_at(const Plan& plan, int group, int slot) {
-  const ptrdiff_t before = ptrdiff_t(group_start(plan.out, group)) * plan.slots;
-  return (before + ptrdiff_t(slot) * group_vectors(plan.out, group)) * plan.in.count * kLanes;
+  const ptrdiff_t before = ptrdiff_t(group_start(plan.out, group)) * plan.before[plan.slots];
+  return (before + ptrdiff_t(plan.before[slot]) * group_vectors(plan.out, group)) *
+         plan.in.count * kLanes;
+}
+
+// Values of one slot in one group.
+static inline ptrdiff_t weight_of(const Plan& plan, int group, int slot) {
+  return weight_at(plan, group, slot + 1) - weight_at(plan, group, slot);
 }
 
 // Tiles of one slot, for one group of a packed weight's columns. v_step, m_step: from one vector of
 // channels to the next; m: the group's first vector.
 template <typename Stored>
-static void gemm_packed(const Plan& plan, int vectors, int tiles, const float* v,
+static void gemm_packed(const Plan& plan, int slot, int vectors, int tiles, const float* v,
                         ptrdiff_t v_step, const Stored* u, float scale, float* m,
                         ptrdiff_t m_step) {
   const int pieces = ceil_div(tiles, kRows[vectors]);
+  const Sum over{plan.in.count, plan.met[slot], plan.in.vectors * v_step};
   // Each piece fetches its share of the next slot's weight. Left to the machine's prefetcher, the
   // first piece waits for memory, and memory waits for the others.
-  const ptrdiff_t next = ptrdiff_t(plan.in.count) * vectors * kLanes;
+  const ptrdiff_t next = ptrdiff_t(plan.in.count) * vectors * kLanes *
+                         (plan.before[slot + 1] - plan.before[slot]);
   for (int piece = 0, done = 0; piece < pieces; ++piece) {
     const int rows = ceil_div(tiles - done, pieces - piece);
     gemm_tile<Stored>(rows, vectors)(
-        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, scale}, plan.in.count,
+        v + done * plan.row, plan.row, v_step, {u, vectors * kLanes, scale}, over,
         m + done * plan.row, m_step,
         {u + next + next * piece / pieces, vectors * kLanes / pieces});
     done += rows;
@@ -136,9 +155,11 @@ static void gemm_slots(const Plan& plan, int group, int tiles, const float* v, p
                        const Stored* packed, const float* scales, float* m, ptrdiff_t m_step) {
   const int vectors = group_vectors(plan.out, group);
   const Stored* u = packed + weight_at(plan, group, 0);
-  for (int slot = 0; slot < plan.slots; ++slot, u += ptrdiff_t(plan.in.count) * vectors * kLanes)
-    gemm_packed(plan, vectors, tiles, v + slot * kLanes, v_step, u,
+  for (int slot = 0; slot < plan.slots; ++slot) {
+    gemm_packed(plan, slot, vectors, tiles, v + slot * kLanes, v_step, u,
                 scales ? scales[slot] : 1.0f, m + slot * kLanes, m_step);
+    u += weight_of(plan, group, slot);
+  }
 }
 
 // The product turned round, dV (T x C_in) = dM (T x C_out) U^T, for tiles of one slot, by a weight
@@ -155,8 +176,8 @@ static void gemm_plain(const Plan& plan, int tiles, const float* dm, const Facto
       // The next group's columns, half of them a piece.
       const float* next = u + (vectors + piece % 2 * ceil_div(vectors, 2)) * kLanes;
       gemm_tile<float>(rows, vectors)(
-          dm + done * plan.row, plan.row, step, {u, factor.row, factor.scale}, plan.out.count,
-          dv + start * step + done * plan.row, step, {next, factor.row});
+          dm + done * plan.row, plan.row, step, {u, factor.row, factor.scale},
+          Sum{plan.out.count, 1, 0}, dv + start * step + done * plan.row, step, {next, factor.row});
       done += rows;
     }
   }

@@ -44,18 +44,22 @@ static void pack_slot(const Plan& plan, int slot, const vw_weight& u, bool strea
     const int first = group_start(plan.out, group) * kLanes;
     const int width = group_vectors(plan.out, group) * kLanes;
     const int there = least(width, plan.out.count - first);
-    for (int c = 0; c < plan.in.count; c += kLanes)
-      for (int o = 0; o < there; o += kLanes)
-        pack_square(column + (first + o) * u.out + c * u.in, u.out, u.in, least(kLanes, there - o),
-                    least(kLanes, plan.in.count - c), scale, streamed, at + ptrdiff_t(c) * width + o,
-                    width);
-    for (int c = 0; c < plan.in.count; ++c)
-      for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
+    for (unsigned phases = plan.met[slot]; phases; phases &= phases - 1) {
+      const float* from = column + first * u.out + __builtin_ctz(phases) * plan.in.count * u.in;
+      for (int c = 0; c < plan.in.count; c += kLanes)
+        for (int o = 0; o < there; o += kLanes)
+          pack_square(from + o * u.out + c * u.in, u.out, u.in, least(kLanes, there - o),
+                      least(kLanes, plan.in.count - c), scale, streamed,
+                      at + ptrdiff_t(c) * width + o, width);
+      for (int c = 0; c < plan.in.count; ++c)
+        for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
+      at += ptrdiff_t(plan.in.count) * width;
+    }
   }
 }
 
 // One input channel of a group, squares of output channels by columns: for weights whose columns
-// are next to each other.
+// are next to each other, of one phase.
 static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u, float* packed) {
   const int start = group_start(plan.out, group), width = group_vectors(plan.out, group) * kLanes;
   const int there = least(width, plan.out.count - start * kLanes);
@@ -75,7 +79,7 @@ static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u,
 }
 
 static void pack(const Plan& plan, const vw_weight& u, float* packed) {
-  if (u.column == 1) {
+  if (u.column == 1 && plan.phases == 1) {
     const int items = group_count(plan.out) * plan.in.count;
 #pragma omp parallel for schedule(static) num_threads(plan.threads)
     for (int item = 0; item < items; ++item)
@@ -102,7 +106,7 @@ static void narrow(const Plan& plan, const float* packed, void* to) {
     float top = 0, sum = 0;  // the sum of zeros, or NaN
     for (int group = 0; group < group_count(plan.out); ++group) {
       const float* u = packed + weight_at(plan, group, slot);
-      const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;
+      const ptrdiff_t count = weight_of(plan, group, slot);
       for (ptrdiff_t i = 0; i < count; ++i) {
         const float size = __builtin_fabsf(u[i]);
         top = top < size ? size : top;
@@ -113,7 +117,7 @@ static void narrow(const Plan& plan, const float* packed, void* to) {
     const float inverse = finite && top > 1e-30f ? largest / top : 0;
     for (int group = 0; group < group_count(plan.out); ++group) {
       const ptrdiff_t at = weight_at(plan, group, slot);
-      const ptrdiff_t count = ptrdiff_t(plan.in.count) * group_vectors(plan.out, group) * kLanes;
+      const ptrdiff_t count = weight_of(plan, group, slot);
       for (ptrdiff_t i = at; i < at + count; ++i)
         values[i] = finite ? int16_t(__builtin_rintf(packed[i] * inverse)) : int16_t(0);
     }

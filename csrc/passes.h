@@ -299,13 +299,14 @@ static OutputPass output_pass_of(int m) {
     case 3: return output_lines<2 + TAPS, 3>;
     case 4: return output_lines<3 + TAPS, 4>;
     case 5: return output_lines<4 + TAPS, 5>;
-    default: return output_lines<5 + TAPS, 6>;
+    default: return output_lines<least_of(5 + TAPS, kMaxAlpha), least_of(6, kMaxAlpha + 1 - TAPS)>;
   }
 }
 
 static OutputPass output_pass(const Axis& axis) {
   if (!axis.winograd) return plain_lines;
-  return axis.taps == 2 ? output_pass_of<2>(axis.m) : output_pass_of<3>(axis.m);
+  if (axis.taps == 2) return output_pass_of<2>(axis.m);
+  return axis.taps == 3 ? output_pass_of<3>(axis.m) : output_pass_of<4>(axis.m);
 }
 
 }  // namespace VW_ISA

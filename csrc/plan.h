@@ -24,8 +24,22 @@ struct Coefficients {
   float power[kMaxAlpha][kMaxAlpha];  // power[i][k] = A^T[i][k]
 };
 
+// A convolution with stride s is the sum of s convolutions with stride 1 along that axis, one of each
+// phase: every s-th sample of the clip, with every s-th tap.
+struct Phase {
+  int offset;   // of its first sample in the clip
+  int first;    // its sample that the first output's first tap meets
+  int samples;
+  bool full;    // whether it has as many taps as any, else one less: the last
+};
+
+constexpr int kMaxStride = 2;
+
 struct Axis {
-  int input, output, padding, m, taps, alpha, tiles;
+  int input, output, padding, m, alpha, tiles;
+  int taps;  // of the phases
+  int stride, phases;
+  Phase phase[kMaxStride];
   bool winograd;  // else B^T is the identity
   int pairs;
   bool zero;
@@ -40,7 +54,8 @@ struct Channels {
 struct Plan {
   Axis d, h, w;
   int batch;
-  Channels in, out;
+  Channels in, out;  // in: of one phase
+  int phases;
   bool x_last, y_last;
   // Kept columns. Depth masks, one a (width, height) line; height masks, one a width. Lines without a
   // kept depth are left out, unless `square`.
@@ -53,6 +68,10 @@ struct Plan {
   uint8_t d_mask[kMaxAlpha * kMaxAlpha];
   int square;  // alpha of height and width where they are one transform and most lines are kept
   int16_t source[kMaxColumns];  // slot -> index among the caller's columns
+  // The phases that a slot has weights of: the others' last taps are zero, and so is all of them
+  // at the point infinity. before: how many all slots before it have.
+  uint8_t met[kMaxColumns];
+  int16_t before[kMaxColumns + 1];
   int threads, tiles, team;
   bool narrow;    // whether the packed weight has sixteen bits
   bool streamed;  // whether the result is written past the caches
@@ -64,10 +83,18 @@ static Axis make_axis(const vw_axis& given) {
   axis.output = given.output;
   axis.padding = given.padding;
   axis.m = given.m;
-  axis.taps = given.taps;
-  axis.alpha = given.m + given.taps - 1;
+  axis.stride = given.stride;
+  axis.taps = ceil_div(given.taps, given.stride);
+  for (int offset = 0; offset < given.stride; ++offset) {
+    const int tap = (given.padding + offset) % given.stride;  // its first
+    if (tap >= given.taps) continue;
+    axis.phase[axis.phases++] = {offset, (tap - given.padding - offset) / given.stride,
+                                 ceil_div(given.input - offset, given.stride),
+                                 ceil_div(given.taps - tap, given.stride) == axis.taps};
+  }
+  axis.alpha = given.m + axis.taps - 1;
   axis.tiles = ceil_div(given.output, given.m);
-  axis.winograd = given.m > 1 && given.taps > 1;
+  axis.winograd = given.m > 1 && axis.taps > 1;
   Coefficients& c = axis.c;
   if (!axis.winograd) {
     for (int i = 0; i < axis.m; ++i)
@@ -106,12 +133,35 @@ static Axis make_axis(const vw_axis& given) {
   return axis;
 }
 
+// One phase of all three axes.
+struct Phases {
+  const Phase *d, *h, *w;
+};
+
+static inline Phases phases_at(const Plan& plan, int index) {
+  const int w = plan.w.phases, h = plan.h.phases;
+  return {&plan.d.phase[index / (w * h)], &plan.h.phase[index / w % h], &plan.w.phase[index % w]};
+}
+
+static uint8_t phases_met(const Plan& plan, int d, int h, int w) {
+  uint8_t met = 0;
+  for (int index = 0; index < plan.phases; ++index) {
+    const Phases of = phases_at(plan, index);
+    const bool zero = (!of.d->full && d == plan.d.alpha - 1) ||
+                      (!of.h->full && h == plan.h.alpha - 1) ||
+                      (!of.w->full && w == plan.w.alpha - 1);
+    if (!zero) met |= uint8_t(1 << index);
+  }
+  return met;
+}
+
 static void make_plan(const vw_problem& given, Plan& plan) {
   plan.d = make_axis(given.axis[0]);
   plan.h = make_axis(given.axis[1]);
   plan.w = make_axis(given.axis[2]);
   plan.batch = given.batch;
   plan.in = {given.in_channels, ceil_div(given.in_channels, kLanes)};
+  plan.phases = plan.d.phases * plan.h.phases * plan.w.phases;
   plan.out = {given.out_channels, ceil_div(given.out_channels, kLanes)};
   plan.x_last = given.x_channels_last;
   plan.y_last = given.y_channels_last;
@@ -122,6 +172,7 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   uint8_t depths[kMaxAlpha * kMaxAlpha];  // masks of all lines
   int kept = 0;
   plan.slots = 0;
+  plan.before[0] = 0;
   for (int w = 0; w < aw; ++w)
     for (int h = 0; h < ah; ++h) {
       uint8_t& mask = depths[w * ah + h];
@@ -130,13 +181,16 @@ static void make_plan(const vw_problem& given, Plan& plan) {
         const int16_t i = index[(d * ah + h) * aw + w];
         if (i < 0) continue;
         mask |= uint8_t(1 << d);
-        plan.source[plan.slots++] = i;
+        const int slot = plan.slots++;
+        plan.source[slot] = i;
+        plan.met[slot] = phases_met(plan, d, h, w);
+        plan.before[slot + 1] = int16_t(plan.before[slot] + __builtin_popcount(plan.met[slot]));
       }
       kept += mask != 0;
     }
   bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
   for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];
-  const bool special = plan.h.taps == 3 && ah >= 4;
+  const bool special = plan.h.taps > 1 && ah >= 4;
   plan.square = alike && special && 2 * kept >= ah * aw ? ah : 0;
   plan.lines = plan.widths = 0;
   plan.w_mask = 0;

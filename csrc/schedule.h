@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "transforms.h"
+#include "volume.h"
 
 namespace VW_ISA {
 
@@ -71,9 +71,14 @@ static inline int64_t tile_size(const Plan& plan, const Channels& side) {
   return int64_t(plan.row) * side.vectors;
 }
 
+// Floats of one tile's V.
+static inline int64_t input_tile(const Plan& plan) {
+  return plan.phases * tile_size(plan, plan.in);
+}
+
 // Values of the packed weight.
 static inline int64_t weight_size(const Plan& plan) {
-  return int64_t(plan.slots) * plan.in.count * plan.out.vectors * kLanes;
+  return int64_t(plan.before[plan.slots]) * plan.in.count * plan.out.vectors * kLanes;
 }
 
 // Scales of a weight in sixteen bits, before it: floats, a whole number of cache lines.

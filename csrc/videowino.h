@@ -18,7 +18,9 @@ typedef struct {
   int32_t padding;              /* zeros before the first sample */
   int32_t m;                    /* outputs a tile */
   int32_t taps;                 /* filter taps */
-  float points[VW_MAX_PAIRS];   /* the positive one of each pair of interpolation points */
+  int32_t stride;               /* 1 or 2 */
+  float points[VW_MAX_PAIRS];   /* the positive one of each pair of interpolation points, for
+                                   ceil(taps / stride) taps */
 } vw_axis;
 
 typedef struct {
@@ -51,7 +53,10 @@ typedef struct {
   const float* scale; /* of each kept column, or null: applied is a column times its scale */
 } vw_weight;
 
-/* To the layout that vw_forward reads, times the scale; always in 32 bits. */
+/* To the layout that vw_forward reads, times the scale; always in 32 bits.
+   With strides, channel q * in_channels + c of u is channel c of phase q: of those clips that have
+   taps, depth slowest, the even samples before the odd ones. A phase with a tap less than the others
+   lacks the last. */
 VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed);
 
 /* What a weight is made of: U[column] = sum of rows[column][term] times part `term`. The parts are
@@ -65,7 +70,7 @@ typedef struct {
   int32_t rank;         /* 0 without left, at most VW_MOST_RANK */
 } vw_factors;
 
-/* As vw_pack; 0, or 1 where memory is lacking. */
+/* As vw_pack, without strides; 0, or 1 where memory is lacking. */
 VW_API int vw_pack_factors(const vw_problem* problem, const vw_factors* factors, float* packed);
 
 /* U without the scale, (kept columns, C_out, C_in). */
@@ -107,7 +112,7 @@ VW_API int vw_run(const vw_call* call, const float* x, const float* residual, fl
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
 
-/* Gradients of what vw_forward computed from u; each is null where it is not asked for. u, and du
+/* Gradients of what vw_forward computed from u without strides; each is null where it is not asked for. u, and du
    beside it, have an in stride of 1 and an out stride of C_in. 0, or 1 where memory is lacking.
    u: needed for dx and gate.  dx: as x.  du: times the scale; columns that are not kept stay as they
    are.  gate: of each kept column, the sum of u times its gradient before the scale; with du. */

@@ -79,7 +79,8 @@ bool exercise() {
   const float points[] = {1.0f, 0.5f, 2.0f};
   for (vw_axis& axis : p.axis) {
     axis.m = pick({1, 2, 3, 4, 5, 6});
-    axis.taps = between(1, 3);
+    axis.taps = between(1, axis.m < 6 ? 4 : 3);
+    axis.stride = 1;
     axis.padding = between(0, 2);
     axis.input = between(std::max(1, axis.taps - 2 * axis.padding), 11);
     axis.output = axis.input + 2 * axis.padding - axis.taps + 1;
@@ -153,6 +154,95 @@ bool exercise() {
   return good;
 }
 
+// With strides: against the convolution by its definition.
+bool exercise_strides() {
+  vw_problem p{};
+  p.batch = between(1, 2);
+  p.in_channels = pick({1, 3, 16, 17, 40});
+  p.out_channels = pick({1, 5, 16, 70});
+  const float points[] = {1.0f, 0.5f, 2.0f};
+  // An axis without transforms has the taps themselves as columns, whatever the points are.
+  size_t in = size_t(p.batch) * p.in_channels, out = size_t(p.batch) * p.out_channels;
+  int positions = 1, phases = 1;
+  for (vw_axis& axis : p.axis) {
+    axis.m = 1;
+    axis.stride = pick({1, 2});
+    axis.taps = between(1, 4);
+    axis.padding = between(0, 2);
+    axis.input = between(std::max(1, axis.taps - 2 * axis.padding), 9);
+    axis.output = (axis.input + 2 * axis.padding - axis.taps) / axis.stride + 1;
+    std::copy(points, points + 3, axis.points);
+    positions *= (axis.taps + axis.stride - 1) / axis.stride;
+    phases *= std::min(axis.taps, axis.stride);
+    in *= axis.input;
+    out *= axis.output;
+  }
+  std::vector<int32_t> columns(positions);
+  for (int i = 0; i < positions; ++i) columns[i] = i;
+  p.columns = positions;
+  p.column = columns.data();
+  p.x_channels_last = between(0, 1);
+  p.y_channels_last = between(0, 1);
+  p.threads = between(1, 2);
+  p.tiles = pick({0, 5, 40});
+  p.team = pick({-1, 0, 1});
+  p.weight_bits = 32;
+  const std::vector<float> x = random_floats(in);
+  const size_t channels = size_t(p.in_channels) * phases;
+  std::vector<float> u = random_floats(positions * channels * p.out_channels);
+  const vw_weight weight{u.data(), int64_t(channels * p.out_channels), int64_t(channels), 1, nullptr,
+                         nullptr};
+  std::vector<float> packed(vw_packed_bytes(&p) / 4), y(out);
+  vw_pack(&p, &weight, packed.data());
+  vw_epilogue nothing{};
+  if (vw_forward(&p, x.data(), packed.data(), &nothing, y.data())) return false;
+  const auto place = [](bool last, int channels, int n, int c, const int* at, const vw_axis* axis,
+                        int32_t vw_axis::*size) {
+    size_t pixel = 0;
+    for (int i = 0; i < 3; ++i) pixel = pixel * (axis[i].*size) + at[i];
+    const size_t pixels = size_t(axis[0].*size) * (axis[1].*size) * (axis[2].*size);
+    return last ? (n * pixels + pixel) * channels + c : (size_t(n) * channels + c) * pixels + pixel;
+  };
+  int o[3];
+  for (int n = 0; n < p.batch; ++n)
+    for (int k = 0; k < p.out_channels; ++k)
+      for (o[0] = 0; o[0] < p.axis[0].output; ++o[0])
+        for (o[1] = 0; o[1] < p.axis[1].output; ++o[1])
+          for (o[2] = 0; o[2] < p.axis[2].output; ++o[2]) {
+            double sum = 0, size = 1;
+            int t[3];
+            for (t[0] = 0; t[0] < p.axis[0].taps; ++t[0])
+              for (t[1] = 0; t[1] < p.axis[1].taps; ++t[1])
+                for (t[2] = 0; t[2] < p.axis[2].taps; ++t[2]) {
+                  int at[3], column = 0, phase = 0;
+                  bool inside = true;
+                  for (int i = 0; i < 3; ++i) {
+                    const vw_axis& axis = p.axis[i];
+                    at[i] = o[i] * axis.stride + t[i] - axis.padding;
+                    inside = inside && at[i] >= 0 && at[i] < axis.input;
+                    column = column * ((axis.taps + axis.stride - 1) / axis.stride) + t[i] / axis.stride;
+                    // Phases by the parity of the clip's samples; with one tap there is one.
+                    const int parity = (t[i] + axis.padding) % axis.stride;
+                    phase = phase * std::min(axis.taps, axis.stride) + (axis.taps > 1 ? parity : 0);
+                  }
+                  if (!inside) continue;
+                  for (int c = 0; c < p.in_channels; ++c) {
+                    const double term =
+                        double(x[place(p.x_channels_last, p.in_channels, n, c, at, p.axis,
+                                       &vw_axis::input)]) *
+                        u[(size_t(column) * p.out_channels + k) * channels +
+                          size_t(phase) * p.in_channels + c];
+                    sum += term;
+                    size += std::abs(term);
+                  }
+                }
+            const double found =
+                y[place(p.y_channels_last, p.out_channels, n, k, o, p.axis, &vw_axis::output)];
+            if (!close("with strides", found, sum, size)) return false;
+          }
+  return true;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -161,7 +251,7 @@ int main(int count, char** arguments) {
   int wrong = 0;
   for (int round = 0; round < rounds; ++round) {
     generator.seed(unsigned(seed + round));
-    if (!exercise()) {
+    if (!exercise() || !exercise_strides()) {
       std::printf("seed %d is wrong\n", seed + round);
       ++wrong;
     }

@@ -50,8 +50,8 @@ def tolerance(tile):
 
 @st.composite
 def problems(draw):
-    taps = tuple(draw(st.sampled_from([1, 2, 3])) for _ in range(3))
-    m = tuple(draw(st.sampled_from([1, 2, 3, 4, 5, 6])) for _ in range(3))
+    taps = tuple(draw(st.sampled_from([1, 2, 3, 4])) for _ in range(3))
+    m = tuple(draw(st.integers(1, 9 - max(r, 3))) for r in taps)
     padding = tuple(draw(st.integers(0, 3)) for _ in range(6))
     size = tuple(
         draw(st.integers(max(1, r - padding[2 * i] - padding[2 * i + 1]), r + 9))

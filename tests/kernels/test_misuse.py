@@ -135,4 +135,4 @@ def test_a_column_that_is_no_number_in_sixteen_bits(value):
 def test_more_places_than_are_counted():
     x = torch.empty(1, 1, 1, 1, 2**31 - 20, device="meta")
     with pytest.raises(ValueError, match="is too large"):
-        cpu._problem(tuple(x.shape), False, 1, None, Tile((1, 1, 2), (1, 1, 3)), (0,) * 6, 1, 32)
+        cpu._problem_of(x, 1, None, Tile((1, 1, 2), (1, 1, 3)), (0,) * 6)

@@ -26,7 +26,7 @@ def relative(a, b):
 @st.composite
 def problems(draw):
     small = st.integers(1, 4)
-    taps = tuple(draw(st.sampled_from([1, 2, 3, 5, 7])) for _ in range(3))
+    taps = tuple(draw(st.sampled_from([1, 2, 3, 4, 5, 7])) for _ in range(3))
     m = tuple(draw(st.integers(1, 6)) for _ in range(3))
     padding = draw(
         st.one_of(

@@ -30,8 +30,8 @@ def test_tile_out_of_range(tile):
 
 
 def test_taps_and_points_out_of_range():
-    with pytest.raises(ValueError, match=r"taps=\(3, 4, 3\) is out of range"):
-        Tile((2, 2, 2), (3, 4, 3))
+    with pytest.raises(ValueError, match=r"taps=\(3, 6, 3\) is out of range"):
+        Tile((2, 2, 2), (3, 6, 3))
     with pytest.raises(ValueError, match="has 2 lists; give one, or three"):
         Tile((2, 2, 2), (3, 3, 3), "0,1,-1;0,1,-1")
     with pytest.raises(ValueError, match=r"F\(4, 3\) needs 5 different finite points"):

@@ -3,10 +3,7 @@
 x: N C_in D H W;  U packed: see csrc/gemm.h;  y: N C_out D' H' W', in x's memory layout.
 """
 
-import ctypes
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from itertools import pairwise
 from math import prod
 
 import torch
@@ -18,28 +15,19 @@ from videowino.kernels.memory import pool
 from videowino.kernels.native import address
 from videowino.kernels.packed import PackedWeights, Plain
 from videowino.kernels.prepared import Prepared
+from videowino.kernels.problem import fits, make_problem
 from videowino.kernels.watch import Watch
 from videowino.winograd import reference
 from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
 
-_OUTPUTS = (1, 2, 3, 4, 5, 6)
-_TAPS = (1, 2, 3)
-# Sizes are counted in 32 bits and rounded up to whole tiles and vectors.
-_LARGEST = 2**31 - 2**6
 _weights = PackedWeights()
 
 
 def takes(dtype: torch.dtype, tile: Tile) -> bool:
     """Whether the kernel is there and computes such a convolution; it leaves float64."""
-    return dtype != torch.float64 and _fits(tile) and native.library() is not None
-
-
-@cache
-def _fits(tile: Tile) -> bool:
-    sizes = all(m in _OUTPUTS and r in _TAPS for m, r in zip(tile.m, tile.taps, strict=True))
-    return sizes and _pairs(tile) is not None
+    return dtype != torch.float64 and fits(tile) and native.library() is not None
 
 
 def forward(
@@ -120,7 +108,7 @@ def prepare(
         return None
     packed = _weights.get(weights, tile, problem, library, keep=True)
     return Prepared(
-        x, shape, problem, packed, bias, finish.relu, [watch for watch in seen if watch]
+        shape, layout, problem, packed, bias, finish.relu, [watch for watch in seen if watch]
     )
 
 
@@ -234,9 +222,12 @@ def _problem_of(
             f"columns is {columns.dtype} {tuple(columns.shape)}; give the kept ones' numbers, "
             "int64 (P',), as mask.nonzero().flatten() does"
         )
-    return _problem(
+    size = reference.output_size(x.shape, tile, padding)
+    last = reference.memory_layout(x) == torch.channels_last_3d
+    problem = make_problem(
         tuple(x.shape),
-        reference.memory_layout(x) == torch.channels_last_3d,
+        size,
+        (last, last),
         out_channels,
         None if columns is None else columns.numpy().tobytes(),
         tile,
@@ -244,56 +235,4 @@ def _problem_of(
         torch.get_num_threads(),
         weight_bits,
     )
-
-
-@lru_cache(maxsize=4096)
-def _problem(
-    shape: tuple[int, ...],
-    channels_last: bool,
-    out_channels: int,
-    columns: bytes | None,
-    tile: Tile,
-    padding: tuple[int, ...],
-    threads: int,
-    weight_bits: int,
-) -> tuple[native.Problem, tuple[int, ...]]:
-    """What the kernel is told, and the result's shape; columns: the kept ones, int64."""
-    size = reference.output_size(shape, tile, padding)
-    if max(*shape, *size, shape[0] * size[1] * size[2]) > _LARGEST:
-        raise ValueError(f"input of size {shape} is too large: more than {_LARGEST} places")
-    problem = native.Problem(batch=shape[0], in_channels=shape[1], out_channels=out_channels)
-    pairs = _pairs(tile)
-    assert pairs is not None
-    for index, axis in enumerate(problem.axis):
-        axis.input, axis.output = shape[2 + index], size[index]
-        axis.padding, axis.m, axis.taps = padding[2 * index], tile.m[index], tile.taps[index]
-        axis.points[: len(pairs[index])] = pairs[index]
-    problem.x_channels_last = problem.y_channels_last = channels_last
-    kept = range(tile.positions) if columns is None else memoryview(columns).cast("q")
-    if any(b <= a for a, b in pairwise([-1, *kept, tile.positions])):
-        raise ValueError(
-            f"columns={list(kept)[:8]}... must ascend, each once, within 0 to {tile.positions - 1}"
-        )
-    problem.columns = len(kept)
-    problem.column = (ctypes.c_int32 * len(kept))(*kept)
-    problem.threads, problem.team, problem.weight_bits = threads, -1, weight_bits
-    return problem, (shape[0], out_channels, *size)
-
-
-@cache
-def _pairs(tile: Tile) -> tuple[tuple[float, ...], ...] | None:
-    """The positive points of each axis, where they are 0 (or none) and pairs; else None."""
-    axes: list[tuple[float, ...]] = []
-    for m, taps, transforms in zip(tile.m, tile.taps, tile.transforms(), strict=True):
-        if m == 1 or taps == 1:
-            axes.append(())
-            continue
-        finite = list(transforms.output[1][:-1])
-        if len(finite) % 2:
-            if finite.pop(0) != 0:
-                return None
-        positive = finite[::2]
-        if finite[1::2] != [-p for p in positive]:
-            return None
-        axes.append(tuple(float(p) for p in positive))
-    return tuple(axes)
+    return problem, (x.shape[0], out_channels, *size)

@@ -24,6 +24,7 @@ class Axis(ctypes.Structure):
         ("padding", ctypes.c_int32),
         ("m", ctypes.c_int32),
         ("taps", ctypes.c_int32),
+        ("stride", ctypes.c_int32),
         ("points", ctypes.c_float * _MAX_PAIRS),
     )
 

@@ -9,15 +9,14 @@ from torch import Tensor
 from videowino.kernels import native
 from videowino.kernels.memory import SMALLEST, pool
 from videowino.kernels.watch import Watch
-from videowino.winograd.reference import memory_layout
 
 
 class Prepared:
     """Call it with a clip of the shape and layout it was made for, float32, and a residual if any.
 
     Args:
-        x: Such a clip.
         shape: Of the result.
+        layout: Of the result in memory.
         problem: As the kernel takes it.
         packed: The weight.
         bias: (C_out,) float32 or None; read at each call.
@@ -27,8 +26,8 @@ class Prepared:
 
     def __init__(
         self,
-        x: Tensor,
         shape: tuple[int, ...],
+        layout: torch.memory_format,
         problem: native.Problem,
         packed: Tensor,
         bias: Tensor | None,
@@ -38,7 +37,7 @@ class Prepared:
         library = native.library()
         assert library is not None
         self._run = library.vw_run
-        self._shape, self._layout = shape, memory_layout(x)
+        self._shape, self._layout = shape, layout
         like = torch.empty(shape, device="meta", memory_format=self._layout)
         self._strides = like.stride()
         self._small = 4 * like.numel() < SMALLEST
@@ -82,3 +81,16 @@ class Prepared:
         if state:
             raise MemoryError("no memory for the blocks of a Winograd convolution")
         return y
+
+    def laid_out(self, residual: Tensor) -> Tensor:
+        """The same residual as a call takes it.
+
+        Raises:
+            ValueError: It is not of the result's shape.
+        """
+        if residual.shape != self._shape:
+            raise ValueError(
+                f"residual has shape {tuple(residual.shape)}; the result has {self._shape}"
+            )
+        copy = torch.empty_strided(self._shape, self._strides, device="cpu")
+        return copy.copy_(residual)

@@ -36,7 +36,7 @@ class WinogradConv3d(ColumnMask):
     Args:
         in_channels: C_in.
         out_channels: C_out.
-        kernel_size: Taps per axis: 1, 2, 3, 5 or 7.
+        kernel_size: Taps per axis: 1, 2, 3, 4, 5 or 7.
         padding: As `nn.Conv3d`, "same" and "valid" included.
         bias: Whether there is a bias.
         padding_mode: As `nn.Conv3d`.

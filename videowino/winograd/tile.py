@@ -9,7 +9,7 @@ from typing import TypeGuard
 from videowino.winograd.cook_toom import Transforms1d, cook_toom
 from videowino.winograd.points import parse_points
 
-TAPS = (1, 2, 3, 5, 7)
+TAPS = (1, 2, 3, 4, 5, 7)
 MAX_OUTPUTS = 6
 Triple = tuple[int, int, int]
 
@@ -20,7 +20,7 @@ class Tile:
 
     Attributes:
         m: Outputs per tile and axis, 1 to 6.
-        taps: Filter taps per axis: 1, 2, 3, 5 or 7.
+        taps: Filter taps per axis: 1, 2, 3, 4, 5 or 7.
         points: Finite interpolation points, "" for the defaults; either one list for all axes
             ("0,1,-1") or three separated by ";" (the entry of an axis with one output or one
             tap is not used and may be empty).

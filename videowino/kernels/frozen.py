@@ -1,0 +1,138 @@
+"""A convolution by the CPU kernel for inference alone: any tile, strides of 1 and 2.
+
+x: N C_in D H W in either memory layout;  result: N C_out D' H' W', channels last in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from videowino.kernels import native
+from videowino.kernels.memory import pool
+from videowino.kernels.packed import Plain
+from videowino.kernels.prepared import Prepared
+from videowino.kernels.problem import fits, make_problem
+from videowino.winograd.phases import phase_taps, phase_weight, strided_size
+from videowino.winograd.reference import Weights, memory_layout
+from videowino.winograd.tile import Tile, Triple, fit_tile
+
+_LAST = torch.channels_last_3d
+_MOST_SHAPES = 16  # that are kept ready
+
+
+class FrozenConv3d(nn.Module):
+    """A Conv3d whose weight will not change, so that everything but the clip is settled beforehand.
+
+    Args:
+        conv: One that `fits`; left as it is, its parameters shared.
+        m: Outputs a tile, per axis.
+
+    Attributes:
+        tile: Of the convolution, or with strides of its phases.
+    """
+
+    def __init__(self, conv: nn.Conv3d, m: Sequence[int]) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride: Triple = tuple(conv.stride)  # type: ignore[assignment]
+        assert not isinstance(conv.padding, str)
+        self.padding: Triple = tuple(conv.padding)  # type: ignore[assignment]
+        self.taps: Triple = tuple(conv.kernel_size)  # type: ignore[assignment]
+        self.tile = fit_tile(m, phase_taps(self.taps, self.stride))
+        self._packed: Tensor | None = None
+        self._ready: dict[tuple[object, ...], Prepared] = {}
+
+    @staticmethod
+    def fits(conv: nn.Module, m: Sequence[int]) -> bool:
+        """Whether a module is a Conv3d that the kernel computes with such tiles."""
+        if (
+            not isinstance(conv, nn.Conv3d)
+            or (type(conv).forward, type(conv)._conv_forward)
+            != (nn.Conv3d.forward, nn.Conv3d._conv_forward)
+            or conv.padding_mode != "zeros"
+            or isinstance(conv.padding, str)
+            or conv.groups != 1
+            or max(conv.dilation) > 1
+            or max(conv.stride) > 2
+            or conv.weight.dtype != torch.float32
+            or conv.weight.device.type != "cpu"
+            or native.library() is None
+        ):
+            return False
+        taps = phase_taps(conv.kernel_size, conv.stride)
+        return max(taps) <= 4 and fits(fit_tile(m, taps))
+
+    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        """relu(conv(x) + residual).
+
+        Args:
+            x: N C_in D H W.
+            residual: As the result, or None.
+            relu: Whether negative results become zero.
+
+        Raises:
+            ValueError: The residual is not of the result's shape, or the clip too small.
+        """
+        layout = memory_layout(x)
+        x = x.contiguous(memory_format=layout)
+        key = (x.shape, layout, relu, torch.get_num_threads())
+        ready = self._ready.get(key)
+        if ready is None:
+            ready = self._prepare(x, relu)
+            if len(self._ready) >= _MOST_SHAPES:
+                self._ready.pop(next(iter(self._ready)), None)
+            self._ready[key] = ready
+        y = ready(x, residual)
+        if y is None:  # a residual of another layout
+            assert residual is not None
+            y = ready(x, ready.laid_out(residual))
+        assert y is not None  # nothing is watched
+        return y
+
+    def _prepare(self, x: Tensor, relu: bool) -> Prepared:
+        size = strided_size(x.shape[2:], self.taps, self.stride, self.padding)
+        problem = make_problem(
+            tuple(x.shape),
+            size,
+            (memory_layout(x) == _LAST, True),
+            self.weight.shape[0],
+            None,
+            self.tile,
+            tuple(p for p in self.padding for _ in range(2)),
+            torch.get_num_threads(),
+            taps=self.taps,
+            stride=self.stride,
+        )
+        if self._packed is None:
+            self._packed = _pack(self.weight, self.stride, self.padding, self.tile, problem)
+        bias = None if self.bias is None else self.bias.detach().contiguous()
+        shape = (x.shape[0], self.weight.shape[0], *size)
+        return Prepared(shape, _LAST, problem, self._packed, bias, relu, [])
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is packed is made anew: it is of this machine alone."""
+        return {**self.__dict__, "_packed": None, "_ready": {}}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenConv3d:
+        self._packed, self._ready = None, {}
+        return super()._apply(fn, recurse)
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        outs, ins = self.weight.shape[:2]
+        return f"{ins}, {outs}, {self.tile}, stride={self.stride}, padding={self.padding}"
+
+
+def _pack(
+    weight: Tensor, stride: Triple, padding: Triple, tile: Tile, problem: native.Problem
+) -> Tensor:
+    library = native.library()
+    assert library is not None
+    packed = pool.flat(-(-library.vw_packed_bytes(problem) // 4))
+    spatial = phase_weight(weight.detach(), stride, padding)
+    u = Plain.of(Weights((spatial.shape[0], spatial.shape[1]), spatial=spatial), tile)
+    library.vw_pack(problem, u.native(), packed.data_ptr())
+    return packed

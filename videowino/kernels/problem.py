@@ -1,0 +1,94 @@
+"""What a kernel is told of a convolution (``vw_problem``)."""
+
+import ctypes
+from functools import cache, lru_cache
+from itertools import pairwise
+
+from videowino.kernels import native
+from videowino.winograd.tile import Tile, Triple
+
+_OUTPUTS = (1, 2, 3, 4, 5, 6)
+_TAPS = (1, 2, 3, 4)
+_MOST_POSITIONS = 8  # of an axis
+# Sizes are counted in 32 bits and rounded up to whole tiles and vectors.
+_LARGEST = 2**31 - 2**6
+
+
+@cache
+def fits(tile: Tile) -> bool:
+    """Whether the kernels compute with such a tile."""
+    sizes = all(m in _OUTPUTS and r in _TAPS for m, r in zip(tile.m, tile.taps, strict=True))
+    return sizes and max(tile.alpha) <= _MOST_POSITIONS and pairs(tile) is not None
+
+
+@lru_cache(maxsize=4096)
+def make_problem(
+    shape: tuple[int, ...],
+    size: Triple,
+    channels_last: tuple[bool, bool],
+    out_channels: int,
+    columns: bytes | None,
+    tile: Tile,
+    padding: tuple[int, ...],
+    threads: int,
+    weight_bits: int = 32,
+    taps: Triple | None = None,
+    stride: Triple = (1, 1, 1),
+) -> native.Problem:
+    """As `native.Problem`.
+
+    Args:
+        shape: Of the clip, N C_in D H W.
+        size: Of the result, D' H' W'.
+        channels_last: Whether the clip's and the result's channels are last in memory.
+        out_channels: C_out.
+        columns: The kept ones, int64, ascending; None for all.
+        tile: Of each phase of the convolution: of all of it without strides.
+        padding: (d0, d1, h0, h1, w0, w1).
+        threads: To compute with.
+        weight_bits: Of the packed weight.
+        taps: Of the filter, where it has strides; else the tile's.
+        stride: 1 or 2, per axis.
+
+    Raises:
+        ValueError: A size is beyond what the kernels can count, or columns are out of order.
+    """
+    if max(*shape, *size, shape[0] * size[1] * size[2]) > _LARGEST:
+        raise ValueError(f"input of size {shape} is too large: more than {_LARGEST} places")
+    problem = native.Problem(batch=shape[0], in_channels=shape[1], out_channels=out_channels)
+    points = pairs(tile)
+    assert points is not None
+    for index, axis in enumerate(problem.axis):
+        axis.input, axis.output = shape[2 + index], size[index]
+        axis.padding, axis.m = padding[2 * index], tile.m[index]
+        axis.taps, axis.stride = (taps or tile.taps)[index], stride[index]
+        axis.points[: len(points[index])] = points[index]
+    problem.x_channels_last, problem.y_channels_last = channels_last
+    kept = range(tile.positions) if columns is None else memoryview(columns).cast("q")
+    if any(b <= a for a, b in pairwise([-1, *kept, tile.positions])):
+        raise ValueError(
+            f"columns={list(kept)[:8]}... must ascend, each once, within 0 to {tile.positions - 1}"
+        )
+    problem.columns = len(kept)
+    problem.column = (ctypes.c_int32 * len(kept))(*kept)
+    problem.threads, problem.team, problem.weight_bits = threads, -1, weight_bits
+    return problem
+
+
+@cache
+def pairs(tile: Tile) -> tuple[tuple[float, ...], ...] | None:
+    """The positive points of each axis, where they are 0 (or none) and pairs; else None."""
+    axes: list[tuple[float, ...]] = []
+    for m, taps, transforms in zip(tile.m, tile.taps, tile.transforms(), strict=True):
+        if m == 1 or taps == 1:
+            axes.append(())
+            continue
+        finite = list(transforms.output[1][:-1])
+        if len(finite) % 2:
+            if finite.pop(0) != 0:
+                return None
+        positive = finite[::2]
+        if finite[1::2] != [-p for p in positive]:
+            return None
+        axes.append(tuple(float(p) for p in positive))
+    return tuple(axes)
