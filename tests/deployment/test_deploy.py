@@ -163,7 +163,8 @@ def test_the_report_names_every_convolution():
     videowino.prune(model, sparsity=0.5)
     report = videowino.deploy(model, CLIP, budget=0).report(repeats=2)
     names = [layer.name for layer in report.layers]
-    assert names[0] == "stem.0" and "blocks.1.short.0" in names and len(names) == 6
+    assert names[0] == "stem.0" and "blocks.1.short.0" in names and names[-1] == "head"
+    assert len(names) == 7
     assert {layer.columns for layer in report.layers} == {"", "32/64"}
     assert sum(layer.ms for layer in report.layers) + report.rest_ms == pytest.approx(report.ms)
     assert "F(2x2x2, 3x3x3)" in str(report) and "the rest" in str(report)

@@ -1,57 +1,128 @@
-"""A convolution with what follows it: bias, residual, ReLU."""
+"""A convolution with what follows it, bias, residual and ReLU, by its fastest algorithm."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from videowino.deployment.tune import Run, Tuned, Tuner
 from videowino.fastest import OneDnnConv3d
+from videowino.kernels.chooser import TILES
+from videowino.kernels.frozen import FrozenConv3d
 from videowino.winograd import WinogradConv3d
+from videowino.winograd.phases import phase_taps, strided_size
+from videowino.winograd.tile import Triple
+
+_LAST = torch.channels_last_3d
+DIRECT, PRODUCT = "direct", "product"
+#: With strides small tiles pay as well: each position has weights of up to eight phases, and wide
+#: layers wait for them.
+_STRIDED: tuple[Triple, ...] = ((4, 4, 4), (2, 4, 4), (4, 3, 3), (2, 3, 3), (4, 2, 2), (2, 2, 2))
 
 
-class FusedConv3d(nn.Module):
-    """relu(conv(x) + residual), in as few passes over memory as the convolution allows.
+class FusedConv3d(Tuned):
+    """relu(conv(x) + residual), channels last in memory.
 
     Args:
-        conv: A Winograd layer, which does all of it in one pass, or another convolution, whose
-            result is changed in place.
+        conv: A Winograd layer, whose tile belongs to its columns; or a Conv3d, for which direct
+            convolution and tiles are measured.
         relu: Whether there is a ReLU.
-
-    Attributes:
-        columns: "36/144" for a Winograd layer, else "".
+        tuner: Measures.
+        keep_layout: Give the result in the clip's layout, for networks that rely on it.
     """
 
-    def __init__(self, conv: nn.Module, relu: bool) -> None:
-        super().__init__()
-        self.conv, self.relu = conv, relu
-
-    @property
-    def algorithm(self) -> str:
-        """What computes it: a tile, or "direct"."""
-        return str(self.conv.tile) if isinstance(self.conv, WinogradConv3d) else "direct"
+    def __init__(
+        self, conv: nn.Module, relu: bool, tuner: Tuner, *, keep_layout: bool = False
+    ) -> None:
+        super().__init__(relu, tuner)
+        self.conv = conv
+        self.keep_layout = keep_layout
+        if isinstance(conv, nn.Conv3d):
+            conv.to(memory_format=_LAST)  # type: ignore[call-overload]
 
     @property
     def columns(self) -> str:
-        """Columns kept, of how many."""
+        """Columns kept, of how many: "36/144" for a Winograd layer, else ""."""
         if not isinstance(self.conv, WinogradConv3d):
             return ""
         return f"{self.conv.columns_kept}/{self.conv.columns}"
 
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """x: N C_in D H W;  residual: as the result."""
+    def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
+        """Winograd alone for a Winograd layer, else "direct" and tiles by name."""
         if isinstance(self.conv, WinogradConv3d):
-            return self.conv.fused(x, residual, self.relu)
-        y = self.conv(x)
-        if residual is not None:
-            y += residual
-        return y.relu_() if self.relu else y
+            return {str(self.conv.tile): lambda: self._laid(self._winograd)}
+        assert isinstance(self.conv, nn.Conv3d)
+        found: dict[str, Callable[[], Run]] = {DIRECT: lambda: self._laid(self._direct())}
+        if x.device.type == "cpu" and x.dtype == torch.float32:
+            for m in sensible_tiles(self.conv, x):
+                name = self._name(m)
+                found.setdefault(name, partial(self._by, m))
+        return found
+
+    def geometry(self) -> tuple[object, ...]:
+        """All of the layer that times depend on."""
+        conv = self.conv
+        assert isinstance(conv, nn.Conv3d | WinogradConv3d)
+        if isinstance(conv, WinogradConv3d):
+            return ()  # nothing is measured
+        return (
+            *(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.dilation),
+            *(conv.groups, conv.padding, conv.padding_mode, conv.bias is None, self.keep_layout),
+        )
+
+    def _winograd(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        assert isinstance(self.conv, WinogradConv3d)
+        return self.conv.fused(x.contiguous(memory_format=_LAST), residual, self.relu)
+
+    def _direct(self) -> Run:
+        conv = self.conv
+        if OneDnnConv3d.fits(conv) and conv.weight.device.type == "cpu":
+            conv = OneDnnConv3d(conv)  # type: ignore[arg-type]
+        return lambda x, residual: self.finish(conv(x.contiguous(memory_format=_LAST)), residual)
+
+    def _by(self, m: Triple) -> Run:
+        assert isinstance(self.conv, nn.Conv3d)
+        frozen = FrozenConv3d(self.conv, m)
+        return self._laid(lambda x, residual: frozen(x, residual, self.relu))
+
+    def _name(self, m: Triple) -> str:
+        assert isinstance(self.conv, nn.Conv3d)
+        if max(self.conv.kernel_size) == 1:
+            return PRODUCT
+        outputs, taps, stride = (
+            "x".join(map(str, sizes)) for sizes in (m, self.conv.kernel_size, self.conv.stride)
+        )
+        return f"F({outputs}, {taps}" + (")" if max(self.conv.stride) == 1 else f" / {stride})")
+
+    def _laid(self, run: Run) -> Run:
+        if not self.keep_layout:
+            return run
+
+        def laid(x: Tensor, residual: Tensor | None) -> Tensor:
+            y = run(x, residual)
+            return y.contiguous() if x.is_contiguous() else y
+
+        return laid
 
 
-def direct(conv: nn.Conv3d) -> nn.Module:
-    """The same convolution by oneDNN where it can be named, channels last in memory."""
-    conv = conv.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    return OneDnnConv3d(conv) if OneDnnConv3d.fits(conv) else conv
+def sensible_tiles(conv: nn.Conv3d, x: Tensor) -> list[Triple]:
+    """Tiles worth a measurement, cut to the result; none where the kernel does not compute it."""
+    if not FrozenConv3d.fits(conv, (1, 1, 1)):
+        return []
+    assert not isinstance(conv.padding, str)
+    taps = phase_taps(conv.kernel_size, conv.stride)
+    size = strided_size(x.shape[2:], conv.kernel_size, conv.stride, conv.padding)
+    found: list[Triple] = []
+    for tile in TILES if max(conv.stride) == 1 else _STRIDED:
+        d, h, w = (1 if r == 1 else min(m, n) for m, n, r in zip(tile, size, taps, strict=True))
+        useful = max(d, h, w) > 1 or max(taps) == 1
+        if (d, h, w) not in found and useful and FrozenConv3d.fits(conv, (d, h, w)):
+            found.append((d, h, w))
+    return found
 
 
 def is_plain(module: nn.Module | None) -> bool:

@@ -6,17 +6,14 @@ from collections.abc import Iterable
 from copy import deepcopy
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from videowino.deployment.convolution import FusedConv3d, is_plain
-from videowino.deployment.fold import fold_batch_norm
-from videowino.deployment.graph import added_to, follower, is_relu, like, module_of, trace
+from videowino.deployment.fuse import fuse
+from videowino.deployment.graph import trace
 from videowino.deployment.report import DeploymentReport, measure
 from videowino.deployment.tune import Tuner
 from videowino.surgery import replace_modules, restore
-from videowino.winograd import WinogradConv3d
-
-_LAST = torch.channels_last_3d
 
 
 class DeployedModel(nn.Module):
@@ -46,7 +43,7 @@ class DeployedModel(nn.Module):
     @torch.no_grad()
     def forward(self, clip: Tensor) -> Tensor:
         """clip: N C D H W, of any batch size and any size the network takes."""
-        return self.network(clip.contiguous(memory_format=_LAST))
+        return self.network(clip)
 
     def report(self, clip: Tensor | None = None, repeats: int = 7) -> DeploymentReport:
         """What each convolution is computed by and how long it takes: print it.
@@ -98,70 +95,18 @@ def deploy(model: nn.Module, example_clip: Tensor, *, budget: float = 0.15) -> D
     graph = trace(network, example_clip, type(model).__name__)
     if graph is None:
         _one_by_one(network, example_clip, tuner)
-        return DeployedModel(network, False, example_clip.shape)
-    for node in list(graph.graph.nodes):
-        if is_plain(module_of(graph, node)):
-            _fuse(graph, node, tuner, example_clip.device)
-    graph.graph.lint()
-    graph.delete_all_unused_submodules()
-    graph.recompile()
-    return DeployedModel(graph, True, example_clip.shape)
-
-
-def _fuse(graph: fx.GraphModule, node: fx.Node, tuner: Tuner, device: torch.device) -> None:
-    """Draw what follows a convolution into it, in the place of the last of them."""
-    conv = module_of(graph, node)
-    assert isinstance(conv, nn.Conv3d | WinogradConv3d)
-    last, residual, relu = node, None, False
-    taken = []
-    norm = follower(last)
-    if norm is not None and isinstance(module_of(graph, norm), nn.BatchNorm3d):
-        batch_norm = module_of(graph, norm)
-        assert isinstance(batch_norm, nn.BatchNorm3d)
-        if batch_norm.running_mean is not None:
-            fold_batch_norm(conv, batch_norm)
-            last = norm
-            taken.append(norm)
-    addition = follower(last)
-    if addition is not None and (residual := added_to(addition, last)) is not None:
-        last = addition
-        taken.append(addition)
-    activation = follower(last)
-    if activation is not None and is_relu(graph, activation):
-        relu, last = True, activation
-        taken.append(activation)
-    clip = like(node.args[0], device)
-    added = None if residual is None else like(residual, device)
-    graph.set_submodule(str(node.target), tuner.fused(conv, clip, added, relu))
-    if not taken:
-        return
-    with graph.graph.inserting_after(last):
-        fused = graph.graph.call_module(
-            str(node.target), (node.args[0],) if residual is None else (node.args[0], residual)
-        )
-    fused.meta = last.meta
-    last.replace_all_uses_with(fused)
-    for gone in (*reversed(taken), node):
-        graph.graph.erase_node(gone)
+    else:
+        fuse(graph, tuner)
+    deployed = DeployedModel(graph or network, graph is not None, example_clip.shape)
+    deployed(example_clip)  # finds the algorithms
+    return deployed
 
 
 def _one_by_one(network: nn.Module, example: Tensor, tuner: Tuner) -> None:
     """Each convolution by its fastest algorithm, for networks without a graph."""
-    seen: dict[nn.Module, Tensor] = {}
-    handles = [
-        module.register_forward_pre_hook(lambda m, args: seen.setdefault(m, args[0].detach()))
+    swaps = {
+        module: FusedConv3d(module, False, tuner, keep_layout=True)
         for module in network.modules()
         if is_plain(module)
-    ]
-    with torch.no_grad():
-        network(example)
-    for handle in handles:
-        handle.remove()
-    swaps = {
-        conv: tuner.fused(conv, clip.contiguous(memory_format=_LAST), None, False)
-        for conv, clip in seen.items()
     }
     replace_modules(network, swaps)
-
-
-__all__ = ["DeployedModel", "FusedConv3d", "deploy"]

@@ -108,14 +108,6 @@ def added_to(node: fx.Node, term: fx.Node) -> fx.Node | None:
     return others[0] if shape_of(others[0]) == shape_of(term) is not None else None
 
 
-def like(node: object, device: torch.device) -> Tensor:
-    """A random tensor of the shape and type of what a node gives, channels last in memory."""
-    assert isinstance(node, fx.Node)
-    meta = node.meta["tensor_meta"]
-    random = torch.randn(meta.shape, dtype=meta.dtype, device=device)
-    return random.contiguous(memory_format=torch.channels_last_3d)
-
-
 def shape_of(node: fx.Node) -> torch.Size | None:
     """Of the tensor that a node gives; None where it gives something else."""
     meta = node.meta.get("tensor_meta")

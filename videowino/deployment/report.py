@@ -13,15 +13,16 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from videowino.deployment.convolution import FusedConv3d
+from videowino.deployment.tune import Tuned
 
 
 @dataclass(frozen=True)
 class LayerTime:
-    """One convolution.
+    """One convolution or fully connected layer.
 
     Attributes:
         name: Where it is in the network.
-        algorithm: A tile, or "direct".
+        algorithm: A tile, "direct", "product" (a matrix product) or "linear" (PyTorch's).
         columns: "36/144" kept; "" where there are none.
         ms: Median milliseconds, over all its calls in a forward pass.
     """
@@ -37,7 +38,7 @@ class DeploymentReport:
     """What `print` shows as a table.
 
     Attributes:
-        layers: The convolutions, in the order in which they run.
+        layers: Those that weights are multiplied in, in the order in which they run.
         ms: Median milliseconds of the whole network.
         threads: torch's threads meanwhile.
     """
@@ -48,7 +49,7 @@ class DeploymentReport:
 
     @property
     def rest_ms(self) -> float:
-        """Milliseconds outside of convolutions."""
+        """Milliseconds outside of these layers."""
         return max(0.0, self.ms - sum(layer.ms for layer in self.layers))
 
     def __str__(self) -> str:
@@ -70,14 +71,14 @@ class DeploymentReport:
 
 @torch.no_grad()
 def measure(model: nn.Module, clip: Tensor, repeats: int) -> DeploymentReport:
-    """Time a deployed model and each convolution in it.
+    """Time a deployed model and each convolution and fully connected layer in it.
 
     Args:
-        model: With `FusedConv3d` in it.
+        model: With `Tuned` layers in it.
         clip: What it takes.
         repeats: Of the whole network.
     """
-    layers = {m: name for name, m in model.named_modules() if isinstance(m, FusedConv3d)}
+    layers = {m: name for name, m in model.named_modules() if isinstance(m, Tuned)}
     spent: dict[nn.Module, float] = {}
     runs: dict[nn.Module, list[float]] = {}
     started: dict[nn.Module, float] = {}
@@ -107,10 +108,10 @@ def measure(model: nn.Module, clip: Tensor, repeats: int) -> DeploymentReport:
         LayerTime(
             layers[m].removeprefix("network.").removeprefix("0."),
             m.algorithm,
-            m.columns,
+            m.columns if isinstance(m, FusedConv3d) else "",
             statistics.median(seconds) * 1e3,
         )
         for m, seconds in runs.items()
-        if isinstance(m, FusedConv3d)
+        if isinstance(m, Tuned)
     )
     return DeploymentReport(found, statistics.median(totals) * 1e3, torch.get_num_threads())

@@ -1,20 +1,18 @@
-"""The fastest algorithm for each convolution of a network, by measuring it as it will be called."""
+"""The fastest of several algorithms, found by measuring them on what a layer is called with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Mapping
+from threading import RLock
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from videowino.deployment.convolution import FusedConv3d, direct
-from videowino.kernels import cpu
-from videowino.kernels.chooser import sensible_tiles
 from videowino.timing import alternate
-from videowino.winograd import Tile, WinogradConv3d, reference
-from videowino.winograd.eligibility import ineligible_reason
-from videowino.winograd.padding import normalize_padding
+
+Run = Callable[[Tensor, Tensor | None], Tensor]
+_FAR = 1.6  # times slower than the fastest at first sight: not looked at again
 
 
 class Tuner:
@@ -22,72 +20,120 @@ class Tuner:
 
     Args:
         budget: Seconds for each geometry.
+
+    Attributes:
+        progress: Called with the number of geometries measured so far, before each measurement.
     """
 
     def __init__(self, budget: float = 0.15) -> None:
         self.budget = budget
-        self._known: dict[tuple[object, ...], Tile | None] = {}
+        self.progress: Callable[[int], object] | None = None
+        self._known: dict[tuple[object, ...], str] = {}
+        self._lock = RLock()
 
-    def fused(
-        self, conv: nn.Module, clip: Tensor, residual: Tensor | None, relu: bool
-    ) -> FusedConv3d:
-        """The convolution by its fastest algorithm.
+    def fastest(
+        self,
+        geometry: tuple[object, ...],
+        runs: Mapping[str, Callable[[], Run]],
+        x: Tensor,
+        residual: Tensor | None,
+    ) -> tuple[str, Run]:
+        """The name of the fastest algorithm and the algorithm.
 
         Args:
-            conv: A Winograd layer, whose tile belongs to its columns, or a Conv3d.
-            clip: Of the shape and layout to come; values do not matter.
-            residual: Likewise, or None.
-            relu: Whether a ReLU follows.
+            geometry: All that times depend on.
+            runs: Algorithms by name, made when called.
+            x: What to measure with.
+            residual: Likewise.
         """
-        if not isinstance(conv, nn.Conv3d):
-            return FusedConv3d(conv, relu)
-        key = _key(conv, clip, residual is not None, relu)
-        if key not in self._known:
-            self._known[key] = self._find(conv, clip, residual, relu)
-        return _by(conv, self._known[key], relu)
+        with self._lock:  # one measurement at a time, or they would measure each other
+            known = self._known.get(geometry, "") if len(runs) > 1 else next(iter(runs))
+            if known in runs:
+                return known, runs[known]()
+            if self.progress is not None:
+                self.progress(len(self._known))
+            made = {name: make() for name, make in runs.items()}
+            calls: dict[str, Callable[[], object]] = {
+                name: _call(run, x, residual) for name, run in made.items()
+            }
+            once = alternate(calls, budget=0, min_repeats=1, warmup=1)
+            best = min(timing.median for timing in once.values())
+            near = {name: call for name, call in calls.items() if once[name].median < _FAR * best}
+            times = alternate(near, budget=self.budget, min_repeats=3, warmup=0)
+            name = min(times, key=lambda name: times[name].median)
+            self._known[geometry] = name
+            return name, made[name]
 
-    def _find(
-        self, conv: nn.Conv3d, clip: Tensor, residual: Tensor | None, relu: bool
-    ) -> Tile | None:
-        tiles: list[Tile | None] = [None, *_tiles(conv, clip)]
-        if len(tiles) == 1:
-            return None
-        # Copies: packed weights are kept one for each weight, and these must not stay.
-        layers = {str(tile): _by(deepcopy(conv), tile, relu) for tile in tiles}
-        calls: dict[str, Callable[[], object]] = {
-            name: _call(layer, clip, residual) for name, layer in layers.items()
-        }
-        with torch.no_grad():
-            times = alternate(calls, budget=self.budget, min_repeats=3, warmup=1)
-        return min(tiles, key=lambda tile: times[str(tile)].median)
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is of one process."""
+        return {"budget": self.budget}
 
-
-def _tiles(conv: nn.Conv3d, clip: Tensor) -> list[Tile]:
-    if ineligible_reason(conv) is not None or clip.device.type != "cpu":
-        return []
-    d, h, w = conv.kernel_size
-    size = reference.output_size(
-        clip.shape, Tile((1, 1, 1), (d, h, w)), normalize_padding(conv.padding, (d, h, w))
-    )
-    return [tile for tile in sensible_tiles((d, h, w), size) if cpu.takes(clip.dtype, tile)]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
 
-def _by(conv: nn.Conv3d, tile: Tile | None, relu: bool) -> FusedConv3d:
-    if tile is None:
-        return FusedConv3d(direct(conv), relu)
-    layer = WinogradConv3d.from_conv(
-        conv, tile=tile.m, parameterization="spatial", rank=None, points=tile.points
-    )
-    return FusedConv3d(layer, relu)
+class Tuned(nn.Module):
+    """A layer that is computed by the fastest of its algorithms for what it is called with.
+
+    Args:
+        relu: Whether negative results become zero.
+        tuner: Measures.
+
+    Attributes:
+        algorithm: The name of the one that computed last; "" before.
+    """
+
+    def __init__(self, relu: bool, tuner: Tuner) -> None:
+        super().__init__()
+        self.relu = relu
+        self.tuner = tuner
+        self.algorithm = ""
+        self._chosen: dict[tuple[object, ...], tuple[str, Run]] = {}
+        self._made: dict[str, Run] = {}
+
+    def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
+        """Those that compute it, by name."""
+        raise NotImplementedError
+
+    def geometry(self) -> tuple[object, ...]:
+        """All of the layer that times depend on."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """relu(layer(x) + residual)."""
+        key = (
+            *(x.shape, x.stride(), x.dtype, x.device.type, residual is not None),
+            torch.get_num_threads(),
+        )
+        found = self._chosen.get(key)
+        if found is None:
+            geometry = (type(self), *self.geometry(), self.relu, *key)
+            runs = self.algorithms(x)
+            runs |= {name: _same(run) for name, run in self._made.items() if name in runs}
+            name, run = self.tuner.fastest(geometry, runs, x, residual)
+            found = self._chosen[key] = name, self._made.setdefault(name, run)
+        self.algorithm = found[0]
+        return found[1](x, residual)
+
+    def finish(self, y: Tensor, residual: Tensor | None) -> Tensor:
+        """What follows, for algorithms without: `y` is changed in place."""
+        if residual is not None:
+            y += residual
+        return y.relu_() if self.relu else y
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Choices are made anew: they are of this machine."""
+        return {**self.__dict__, "_chosen": {}, "_made": {}}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Tuned:
+        self._chosen, self._made = {}, {}
+        return super()._apply(fn, recurse)
 
 
-def _call(layer: FusedConv3d, clip: Tensor, residual: Tensor | None) -> Callable[[], object]:
-    return lambda: layer(clip, residual)
+def _same(run: Run) -> Callable[[], Run]:
+    return lambda: run
 
 
-def _key(conv: nn.Conv3d, clip: Tensor, added: bool, relu: bool) -> tuple[object, ...]:
-    return (
-        *(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.dilation),
-        *(conv.groups, conv.padding, conv.padding_mode, conv.bias is None, added, relu),
-        *(tuple(clip.shape), clip.dtype, clip.device.type, torch.get_num_threads()),
-    )
+def _call(run: Run, x: Tensor, residual: Tensor | None) -> Callable[[], Tensor]:
+    return lambda: run(x, residual)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from videowino.kernels import native
 from videowino.kernels.memory import pool
-from videowino.kernels.packed import Plain
+from videowino.kernels.packed import Plain, pack
 from videowino.kernels.prepared import Prepared
 from videowino.kernels.problem import fits, make_problem
 from videowino.winograd.phases import phase_taps, phase_weight, strided_size
@@ -28,7 +28,7 @@ class FrozenConv3d(nn.Module):
 
     Args:
         conv: One that `fits`; left as it is, its parameters shared.
-        m: Outputs a tile, per axis.
+        m: Outputs a tile, per axis; one on axes with one tap.
 
     Attributes:
         tile: Of the convolution, or with strides of its phases.
@@ -131,8 +131,13 @@ def _pack(
 ) -> Tensor:
     library = native.library()
     assert library is not None
+    spatial = weight.detach()
+    if max(stride) == 1:
+        return pack(
+            Weights((spatial.shape[0], spatial.shape[1]), spatial=spatial), tile, problem, library
+        )
     packed = pool.flat(-(-library.vw_packed_bytes(problem) // 4))
-    spatial = phase_weight(weight.detach(), stride, padding)
+    spatial = phase_weight(spatial, stride, padding)
     u = Plain.of(Weights((spatial.shape[0], spatial.shape[1]), spatial=spatial), tile)
     library.vw_pack(problem, u.native(), packed.data_ptr())
     return packed

@@ -1,0 +1,93 @@
+"""What follows a layer drawn into it: batch norm, addition, ReLU."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx, nn
+
+from videowino.deployment.convolution import FusedConv3d, is_plain
+from videowino.deployment.fold import fold_batch_norm
+from videowino.deployment.graph import added_to, follower, is_relu, module_of
+from videowino.deployment.linear import FusedLinear, is_plain_linear
+from videowino.deployment.tune import Tuned, Tuner
+from videowino.winograd import WinogradConv3d
+
+# What does nothing in evaluation.
+_IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+
+
+def fuse(graph: fx.GraphModule, tuner: Tuner) -> None:
+    """Put a tuned layer in the place of each convolution and fully connected layer, in place.
+
+    Args:
+        graph: With the shape of everything in it, as `trace` gives it.
+        tuner: Of all of them.
+    """
+    for node in list(graph.graph.nodes):
+        if isinstance(module_of(graph, node), _IDLE):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+        elif node.op == "call_method" and node.target == "view":
+            if not any(isinstance(arg, torch.dtype) for arg in node.args):
+                node.target = "reshape"  # channels may be last in memory now
+    for node in list(graph.graph.nodes):
+        module = module_of(graph, node)
+        if is_plain(module):
+            _fuse_convolution(graph, node, tuner)
+        elif is_plain_linear(module):
+            _fuse_linear(graph, node, tuner)
+    graph.graph.lint()
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+
+
+def _fuse_convolution(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
+    conv = module_of(graph, node)
+    assert isinstance(conv, nn.Conv3d | WinogradConv3d)
+    residual, taken = None, [node]
+    norm = follower(node)
+    batch_norm = None if norm is None else module_of(graph, norm)
+    if (
+        norm is not None
+        and isinstance(batch_norm, nn.BatchNorm3d)
+        and batch_norm.running_mean is not None
+    ):
+        fold_batch_norm(conv, batch_norm)
+        taken.append(norm)
+    addition = follower(taken[-1])
+    if addition is not None and (residual := added_to(addition, taken[-1])) is not None:
+        taken.append(addition)
+    relu = _take_relu(graph, taken)
+    _replace(graph, taken, residual, FusedConv3d(conv, relu, tuner))
+
+
+def _fuse_linear(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
+    linear = module_of(graph, node)
+    assert isinstance(linear, nn.Linear)
+    taken = [node]
+    relu = _take_relu(graph, taken)
+    _replace(graph, taken, None, FusedLinear(linear, relu, tuner))
+
+
+def _take_relu(graph: fx.GraphModule, taken: list[fx.Node]) -> bool:
+    activation = follower(taken[-1])
+    if activation is None or not is_relu(graph, activation):
+        return False
+    taken.append(activation)
+    return True
+
+
+def _replace(
+    graph: fx.GraphModule, taken: list[fx.Node], residual: fx.Node | None, layer: Tuned
+) -> None:
+    """Put a layer in the place of the last of the nodes that it computes."""
+    first, last = taken[0], taken[-1]
+    name = str(first.target)
+    graph.set_submodule(name, layer)
+    with graph.graph.inserting_after(last):
+        args = (first.args[0],) if residual is None else (first.args[0], residual)
+        fused = graph.graph.call_module(name, args)
+    fused.meta = last.meta
+    last.replace_all_uses_with(fused)
+    for gone in reversed(taken):
+        graph.graph.erase_node(gone)
