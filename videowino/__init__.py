@@ -8,7 +8,7 @@ import videowino.kernels  # noqa: F401  -- registers the fast paths with the ope
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from videowino.deployment import DeployedModel, deploy
+    from videowino.deployment import DeployedModel, Preprocessing, deploy, load
     from videowino.models import create_model, list_models
     from videowino.report import count
     from videowino.surgery import convert, prune, restore
@@ -20,7 +20,9 @@ _HOMES = {
     "WinogradConv3d": "videowino.winograd",
     "convert": "videowino.surgery",
     "count": "videowino.report",
+    "Preprocessing": "videowino.deployment",
     "deploy": "videowino.deployment",
+    "load": "videowino.deployment",
     "create_model": "videowino.models",
     "list_models": "videowino.models",
     "prune": "videowino.surgery",
@@ -29,12 +31,14 @@ _HOMES = {
 
 __all__ = [
     "DeployedModel",
+    "Preprocessing",
     "WinogradConv3d",
     "convert",
     "count",
     "create_model",
     "deploy",
     "list_models",
+    "load",
     "prune",
     "restore",
 ]

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from os import PathLike
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from videowino import __version__
+from videowino.deployment.archive import read, write
 from videowino.deployment.convolution import FusedConv3d, is_plain
 from videowino.deployment.fuse import fuse
 from videowino.deployment.graph import trace
+from videowino.deployment.preprocessing import Preprocessing
 from videowino.deployment.report import DeploymentReport, measure
 from videowino.deployment.tune import Tuner
 from videowino.surgery import replace_modules, restore
 
 
 class DeployedModel(nn.Module):
-    """A network for inference alone, made by `deploy`.
+    """A network for inference alone, made by `deploy` or `load`.
+
+    It takes any batch size and any clip size that the network takes: for those it has not seen,
+    each layer measures which algorithm is the fastest, once. Several threads may call it at once.
 
     Attributes:
         network: What runs.
         traced: Whether batch norms, additions and ReLUs are part of the convolutions.
+        class_names: In the order of the outputs, or None.
+        preprocessing: How its clips are made, or None.
     """
 
-    def __init__(self, network: nn.Module, traced: bool, example_shape: torch.Size) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        example_shape: Sequence[int],
+        class_names: Sequence[str] | None = None,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
         super().__init__()
-        self.network, self.traced = network, traced
-        self._shape = example_shape
+        self.network = network
+        self.traced = isinstance(network, fx.GraphModule)
+        self.class_names = None if class_names is None else list(class_names)
+        self.preprocessing = preprocessing
+        self._shape = torch.Size(example_shape)
         self.train(False)
+
+    @property
+    def example_shape(self) -> torch.Size:
+        """Of the clip that it was deployed for, N C D H W."""
+        return self._shape
 
     def train(self, mode: bool = True) -> DeployedModel:
         """It stays in evaluation: what it was folded from is what training needs.
@@ -75,34 +98,97 @@ class DeployedModel(nn.Module):
             module.training = mode
         return worst
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write it to one file, without code: `videowino.load` reads it again.
 
-def deploy(model: nn.Module, example_clip: Tensor, *, budget: float = 0.15) -> DeployedModel:
+        Algorithms are not in it, as they depend on the machine.
+
+        Raises:
+            ValueError: The network has no graph, or something in it that a file cannot hold.
+            OSError: The file cannot be written.
+        """
+        if not isinstance(self.network, fx.GraphModule):
+            raise ValueError(
+                "this network has no graph, so a file without code cannot hold it: keep the "
+                "checkpoint, and deploy it where it is to run"
+            )
+        about = {
+            "example_shape": list(self._shape),
+            "class_names": self.class_names,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.settings,
+            "made_with": {"videowino": __version__, "torch": torch.__version__},
+        }
+        write(path, self.network, about)
+
+
+def deploy(
+    model: nn.Module,
+    example_clip: Tensor,
+    *,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    budget: float = 0.15,
+    progress: Callable[[int], object] | None = None,
+) -> DeployedModel:
     """The network to run: batch norms folded, what follows convolutions fused, algorithms measured.
 
     Args:
         model: Any network on 3D convolutions, pruned or not; left as it is.
-        example_clip: N C D H W, of the size to come: algorithms are chosen for it.
-        budget: Seconds to measure each geometry of unpruned convolutions.
+        example_clip: N C D H W, of the size to come: algorithms are measured for it.
+        class_names: In the order of the outputs, to be kept with the network.
+        preprocessing: How its clips are made, likewise.
+        budget: Seconds to measure each geometry of unpruned layers.
+        progress: Called with the number of geometries measured so far, before each.
 
     Raises:
         ValueError: The example is no clip.
     """
     if example_clip.dim() != 5:
         raise ValueError(f"example_clip has shape {tuple(example_clip.shape)}; expected N C D H W")
-    network = nn.Sequential(deepcopy(model)).eval().requires_grad_(False)
+    network: nn.Module = nn.Sequential(deepcopy(model)).eval().requires_grad_(False)
     restore(network)
-    tuner = Tuner(budget)
+    tuner = Tuner(budget, progress)
     graph = trace(network, example_clip, type(model).__name__)
     if graph is None:
-        _one_by_one(network, example_clip, tuner)
+        _one_by_one(network, tuner)
     else:
         fuse(graph, tuner)
-    deployed = DeployedModel(graph or network, graph is not None, example_clip.shape)
+    deployed = DeployedModel(graph or network, example_clip.shape, class_names, preprocessing)
     deployed(example_clip)  # finds the algorithms
     return deployed
 
 
-def _one_by_one(network: nn.Module, example: Tensor, tuner: Tuner) -> None:
+def load(
+    path: str | PathLike[str],
+    *,
+    budget: float = 0.15,
+    progress: Callable[[int], object] | None = None,
+) -> DeployedModel:
+    """A model that `DeployedModel.save` wrote, tuned for this machine.
+
+    Args:
+        path: The file.
+        budget: As of `deploy`.
+        progress: As of `deploy`.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is no deployed model, cut short, changed since, or of a newer videowino.
+    """
+    tuner = Tuner(budget, progress)
+    graph, about = read(path, tuner)
+    settings = about.get("preprocessing")
+    deployed = DeployedModel(
+        graph,
+        about["example_shape"],
+        about.get("class_names"),
+        None if settings is None else Preprocessing.of(settings),
+    )
+    deployed(torch.randn(deployed.example_shape))
+    return deployed
+
+
+def _one_by_one(network: nn.Module, tuner: Tuner) -> None:
     """Each convolution by its fastest algorithm, for networks without a graph."""
     swaps = {
         module: FusedConv3d(module, False, tuner, keep_layout=True)

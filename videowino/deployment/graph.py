@@ -28,7 +28,7 @@ class _Tracer(fx.Tracer):
         whole: Leave modules without a convolution whole: what they compute may have no graph.
     """
 
-    def __init__(self, whole: bool) -> None:
+    def __init__(self, whole: bool = False) -> None:
         super().__init__()
         self._whole = whole
 

@@ -20,14 +20,14 @@ class Tuner:
 
     Args:
         budget: Seconds for each geometry.
-
-    Attributes:
         progress: Called with the number of geometries measured so far, before each measurement.
     """
 
-    def __init__(self, budget: float = 0.15) -> None:
+    def __init__(
+        self, budget: float = 0.15, progress: Callable[[int], object] | None = None
+    ) -> None:
         self.budget = budget
-        self.progress: Callable[[int], object] | None = None
+        self.progress = progress
         self._known: dict[tuple[object, ...], str] = {}
         self._lock = RLock()
 
