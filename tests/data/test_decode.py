@@ -192,3 +192,18 @@ def test_misuse(tmp_path, counting):
         open_video(tmp_path / "absent.avi")
     with pytest.raises(ValueError, match="data.decoder='ffmpeg': choose one of auto, decord, pyav"):
         open_video(counting, "ffmpeg")
+
+
+def test_pyav_goes_on_where_it_is(counting, monkeypatch):
+    """Windows of a long video are decoded once, not from the start each."""
+    reader = open_video(counting, "pyav")
+    starts = []
+    decode = reader._decode
+    monkeypatch.setattr(reader, "_decode", lambda: starts.append(1) or decode())
+    assert frame_numbers(reader.get_frames([0, 2])) == [0, 2]
+    assert frame_numbers(reader.get_frames([3, 5])) == [3, 5]
+    assert frame_numbers(reader.get_frames([11])) == [11]
+    assert len(starts) == 1
+    assert frame_numbers(reader.get_frames([11])) == [11]
+    assert frame_numbers(reader.get_frames([4, 4])) == [4, 4]
+    assert len(starts) == 3

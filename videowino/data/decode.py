@@ -9,7 +9,7 @@ the start and is right on both, so such files go to it.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -158,26 +158,31 @@ class _PyAVReader:
                 f"the file holds {self.num_frames}"
             )
         self.num_bytes = self.num_frames * header.frame_bytes
+        self._stream: Iterator[av.VideoFrame] | None = None
+        self._decoded = 0
+        self._last: av.VideoFrame | None = None
 
     def get_frames(self, indices: Sequence[int] | Tensor) -> Tensor:
         wanted, back = _unique(indices, self.num_frames)
         frames: list[np.ndarray] = []
-        last, decoded = None, 0
+        if self._stream is None or wanted[0] < self._decoded:
+            self._stream, self._decoded, self._last = self._decode(), 0, None
+        # Else it goes on where it is.
+        stream, self._stream = self._stream, None  # lost where decoding fails
         try:
-            with av.open(str(self.path)) as container:
-                stream = container.streams.video[0]
-                stream.codec_context.thread_count = 1
-                for last in container.decode(stream):
-                    if decoded == wanted[len(frames)]:
-                        frames.append(_to_rgb(last))
-                    decoded += 1
-                    if len(frames) == len(wanted):
-                        break
+            for self._last in stream:
+                if self._decoded == wanted[len(frames)]:
+                    frames.append(_to_rgb(self._last))
+                self._decoded += 1
+                if len(frames) == len(wanted):
+                    self._stream = stream
+                    break
         except av.error.FFmpegError as error:
             raise ValueError(
-                f"{self.path}: corrupt: decoding stops after {decoded} of {self.num_frames} "
+                f"{self.path}: corrupt: decoding stops after {self._decoded} of {self.num_frames} "
                 f"frames ({error.strerror})"
             ) from error
+        decoded, last = self._decoded, self._last
         missing = len(wanted) - len(frames)
         if missing:
             if last is None or self.num_frames - decoded > _tail(self.num_frames):
@@ -186,6 +191,12 @@ class _PyAVReader:
                 )
             frames += [_to_rgb(last)] * missing
         return _pick(torch.from_numpy(np.stack(frames)), back).permute(0, 3, 1, 2)
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        with av.open(str(self.path)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            yield from container.decode(stream)
 
 
 class DecodedVideo:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from videowino.deployment.folded import FoldedConv3d
 from videowino.deployment.tune import Run, Tuned, Tuner
 from videowino.fastest import OneDnnConv3d
+from videowino.kernels import cpu
 from videowino.kernels.chooser import TILES
 from videowino.kernels.frozen import FrozenConv3d
 from videowino.winograd import WinogradConv3d
@@ -54,7 +56,7 @@ class FusedConv3d(Tuned):
     def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
         """Winograd alone for a Winograd layer, else "direct" and tiles by name."""
         if isinstance(self.conv, WinogradConv3d):
-            return {str(self.conv.tile): lambda: self._laid(self._winograd)}
+            return {str(self.conv.tile): lambda: self._laid(self._winograd())}
         assert isinstance(self.conv, nn.Conv3d)
         found: dict[str, Callable[[], Run]] = {DIRECT: lambda: self._laid(self._direct())}
         if x.device.type == "cpu" and x.dtype == torch.float32:
@@ -74,9 +76,12 @@ class FusedConv3d(Tuned):
             *(conv.groups, conv.padding, conv.padding_mode, conv.bias is None, self.keep_layout),
         )
 
-    def _winograd(self, x: Tensor, residual: Tensor | None) -> Tensor:
-        assert isinstance(self.conv, WinogradConv3d)
-        return self.conv.fused(x.contiguous(memory_format=_LAST), residual, self.relu)
+    def _winograd(self) -> Run:
+        conv = self.conv
+        assert isinstance(conv, WinogradConv3d)
+        kept = conv.gate.device.type == "cpu" and cpu.takes(conv.gate.dtype, conv.tile)
+        run = conv.fused if kept else FoldedConv3d(conv)
+        return lambda x, residual: run(x.contiguous(memory_format=_LAST), residual, self.relu)
 
     def _direct(self) -> Run:
         conv = self.conv

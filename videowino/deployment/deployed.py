@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from importlib.metadata import version
 from os import PathLike
 
 import torch
 from torch import Tensor, fx, nn
 
-from videowino import __version__
 from videowino.deployment.archive import read, write
 from videowino.deployment.convolution import FusedConv3d, is_plain
 from videowino.deployment.fuse import fuse
@@ -116,7 +116,7 @@ class DeployedModel(nn.Module):
             "example_shape": list(self._shape),
             "class_names": self.class_names,
             "preprocessing": None if self.preprocessing is None else self.preprocessing.settings,
-            "made_with": {"videowino": __version__, "torch": torch.__version__},
+            "made_with": {"videowino": version("videowino"), "torch": torch.__version__},
         }
         write(path, self.network, about)
 

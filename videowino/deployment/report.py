@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -51,6 +51,11 @@ class DeploymentReport:
     def rest_ms(self) -> float:
         """Milliseconds outside of these layers."""
         return max(0.0, self.ms - sum(layer.ms for layer in self.layers))
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Plain values, as for a JSON file."""
+        return asdict(self) | {"rest_ms": self.rest_ms}
 
     def __str__(self) -> str:
         table = Table("layer", "algorithm", "columns", "ms", "share", caption=self._caption())

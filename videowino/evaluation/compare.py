@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from videowino.data import VideoDataModule
+from videowino.deployment import deploy
 from videowino.evaluation.accuracy import Accuracy, evaluate
 from videowino.evaluation.comparison import (
     AccuracyFigures,
@@ -21,14 +22,16 @@ from videowino.evaluation.comparison import (
     TestData,
 )
 from videowino.evaluation.environment import describe
-from videowino.evaluation.folding import fold
 from videowino.evaluation.latency import Latency, measure
 from videowino.evaluation.networks import Network
 from videowino.fastest import in_fastest_form
 from videowino.report import count
+from videowino.timing import using_threads
 from videowino.winograd import column_sparsity, winograd_layers
 
-_FORM_SHARE = 0.05  # of the time to spend timing: what is spent on each network's choice of form
+_FORM_SHARE = 0.05  # of the time to spend timing: what is spent on the baseline's choice of form
+_TUNE = 0.05  # seconds for each geometry of a network to deploy
+DEPLOYED = "deployed"
 UNSTEADY = 0.25  # inter-quartile range over median from which a time is not to be relied on
 REFERENCE_NOTE = (
     "Winograd layers ran the plain-PyTorch reference (weights made beforehand), which is not built "
@@ -50,9 +53,9 @@ def compare(
 ) -> Comparison:
     """Evaluates and times networks side by side.
 
-    All see the same clips, decoded once; times are medians of forward passes taken in turns, of
-    the networks as inference runs them (see `fold`), each in the form that is its fastest
-    at the batch size (see `in_fastest_form`).
+    All see the same clips, decoded once. Times are medians of forward passes taken in turns: of the
+    baseline in the form that PyTorch runs fastest at the batch size (see `in_fastest_form`), of the
+    others deployed (see `videowino.deploy`).
 
     Args:
         networks: the dense baseline first, see `gather`.
@@ -74,20 +77,24 @@ def compare(
     accuracies, clip, views = _accuracies(networks, data, device, console)
     names = _swapped_layers(networks) if layers else []
     clip = clip.to(device).contiguous()
-    folded = {network.name: fold(network.model) for network in networks}
+    baseline = networks[0]
+    with _status(console, f"deploying {len(networks) - 1} networks"), using_threads(threads):
+        deployed = {n.name: deploy(n.model, clip[None], budget=_TUNE) for n in networks[1:]}
+        off = [deployed[n.name].check(n.model, [clip[None]]) for n in networks[1:]]
     latencies, forms = [], []
     for size in batch_sizes:
-        with _status(console, f"finding the fastest form of each network, batch {size}"):
+        with _status(console, f"finding the baseline's fastest form, batch {size}"):
             batch = clip.expand(size, *clip.shape).contiguous()
-            found = {
-                name: in_fastest_form(model, batch, budget=budget * _FORM_SHARE, threads=threads)
-                for name, model in folded.items()
-            }
-        models = {name: model for name, (model, _) in found.items()}
-        forms.append({name: form for name, (_, form) in found.items()})
+            share = budget * _FORM_SHARE
+            dense, form = in_fastest_form(baseline.model, batch, budget=share, threads=threads)
+        forms.append({n.name: DEPLOYED for n in networks} | {baseline.name: form})
+        models = {baseline.name: dense, **deployed}
+        plain = {n.name: n.model for n in networks} | {baseline.name: dense}
         with _status(console, f"timing {len(models)} networks in turns, batch {size}"):
-            latencies += measure(models, clip, [size], layers=names, budget=budget, threads=threads)
-    rows = [_row(n, networks[0].name, accuracies, latencies, forms, clip[None]) for n in networks]
+            latencies += measure(
+                models, clip, [size], layers=names, plain=plain, budget=budget, threads=threads
+            )
+    rows = [_row(n, baseline.name, accuracies, latencies, forms, clip[None]) for n in networks]
     videos = data.videos("test")
     swapped = any(winograd_layers(network.model) for network in networks)
     environment = describe(device, threads)
@@ -106,6 +113,7 @@ def compare(
         layers=_layer_speeds(latencies),
         notes=[
             *_agreement(rows, len(videos) * views),
+            *_deployment(rows, off),
             *_unsteady(rows),
             *([REFERENCE_NOTE] if swapped and environment.winograd == "reference" else []),
         ],
@@ -204,6 +212,16 @@ def _layer_speeds(latencies: list[Latency]) -> list[LayerSpeed]:
         LayerSpeed(layer, latency.batch_size, {n: t.ms / latency.batch_size for n, t in by.items()})
         for latency in latencies
         for layer, by in latency.layers.items()
+    ]
+
+
+def _deployment(rows: list[Row], off: list[float]) -> list[str]:
+    if not off:
+        return []
+    forms = " and ".join(dict.fromkeys(speed.form for speed in rows[0].speed))
+    return [
+        f"Times of {rows[0].name} are PyTorch's ({forms}); the others are deployed, their outputs "
+        f"within {max(off):.0e} of what was evaluated."
     ]
 
 

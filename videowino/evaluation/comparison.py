@@ -38,7 +38,8 @@ class Speed:
         iqr_ms_per_clip: inter-quartile range of that.
         repeats: forward passes timed.
         speedup: median time of the baseline over this one's; below 1 is slower.
-        form: how it was timed, as "oneDNN, channels last": the fastest of those that PyTorch has.
+        form: how it was timed: "deployed", or for the baseline the fastest form that PyTorch has,
+            as "oneDNN, channels last".
     """
 
     batch_size: int

@@ -43,6 +43,7 @@ def measure(
     batch_sizes: Sequence[int] = (1, 8),
     *,
     layers: Iterable[str] = (),
+    plain: Mapping[str, nn.Module] | None = None,
     budget: float = 10.0,
     min_repeats: int = 5,
     threads: int | None = None,
@@ -53,7 +54,8 @@ def measure(
         models: name -> network, all on the device of `clip`.
         clip: (C, T, H, W), one clip as the networks are given it.
         batch_sizes: clips in a forward pass.
-        layers: names of layers to time too; every network must have them.
+        layers: names of layers to time too.
+        plain: the networks whose layers they are; `models` if None. Every one must have them.
         budget: seconds for each batch size, shared by the networks; the layers together get as
             much again.
         min_repeats: rounds made whatever they take.
@@ -74,6 +76,8 @@ def measure(
         options: dict[str, float | int | None] = {"min_repeats": min_repeats, "threads": threads}
         networks = time_models(models, example, budget=budget, **options)
         share = budget / max(1, len(layers))
-        by_layer = time_layers(models, example, layers, budget=share, **options) if layers else {}
+        by_layer = (
+            time_layers(plain or models, example, layers, budget=share, **options) if layers else {}
+        )
         results.append(Latency(batch_size, networks, by_layer))
     return results

@@ -218,11 +218,12 @@ class VideoClassifier(pl.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the data module's class, which its hyper-parameters alone do not tell."""
+        """Adds the data module's class, which its hyper-parameters do not tell, and class names."""
         data = getattr(self.trainer, "datamodule", None)
         if data is not None:
             kind = type(data)
             checkpoint["datamodule_class"] = f"{kind.__module__}.{kind.__qualname__}"
+            checkpoint["class_names"] = list(getattr(data, "class_names", ())) or None
             key = data.CHECKPOINT_HYPER_PARAMS_KEY
             checkpoint[key] = plain(checkpoint.get(key, {}))
 

@@ -1,0 +1,14 @@
+"""The subcommands of `evaluate.py`, one a file."""
+
+from videowino.evaluation.commands.compare import Compare
+from videowino.evaluation.commands.deploy import Deploy
+from videowino.evaluation.commands.latency import LatencyOfLayers
+from videowino.evaluation.commands.options import Command
+from videowino.evaluation.commands.predict import Predict
+
+COMMANDS: dict[str, Command] = {
+    "compare": Compare(),
+    "deploy": Deploy(),
+    "latency": LatencyOfLayers(),
+    "predict": Predict(),
+}
