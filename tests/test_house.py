@@ -25,7 +25,7 @@ ORDER = [
     {"kernels", "multiplications"},
     {"report"},
     {"choice"},
-    {"surgery"},
+    {"surgery", "tiles"},
     {"deployment"},
     {"models"},
     {"data"},

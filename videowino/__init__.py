@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from videowino.models import create_model, list_models
     from videowino.report import count
     from videowino.surgery import convert, prune, restore
+    from videowino.tiles import fastest_tiles
     from videowino.winograd import WinogradConv3d
 
 # Loaded on first use: the mathematics must not pull in torchvision, nor the models a trainer.
@@ -25,6 +26,7 @@ _HOMES = {
     "load": "videowino.deployment",
     "create_model": "videowino.models",
     "list_models": "videowino.models",
+    "fastest_tiles": "videowino.tiles",
     "prune": "videowino.surgery",
     "restore": "videowino.surgery",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "count",
     "create_model",
     "deploy",
+    "fastest_tiles",
     "list_models",
     "load",
     "prune",

@@ -17,6 +17,9 @@ from videowino.winograd.rounding import rounding_error
 from videowino.winograd.tile import fit_tile
 from videowino.winograd.transforms import filter_matrix
 
+TileChoice = int | Sequence[int] | Mapping[str, int | Sequence[int]]
+_TILE = (2, 4, 4)
+
 # |U - g K^T| / |U| up to which a Winograd weight counts as that of an ordinary filter: float32
 # rounding of U stays well below, one pruned column lies far above.
 EXACT = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -29,7 +32,7 @@ def convert(
     *,
     parameterization: str = "low_rank",
     rank: int = 8,
-    tile: int | Sequence[int] = (2, 4, 4),
+    tile: TileChoice = _TILE,
     points: str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
@@ -48,7 +51,9 @@ def convert(
             few parameters and starts exactly.
         rank: s, for `low_rank` and `factored`. Layers whose kernel allows less (a 3x1x1 has
             three taps) take as much as they can.
-        tile: Outputs per tile, one number or (depth, height, width); one on axes with one tap.
+        tile: Outputs per tile, one number or (depth, height, width); one on axes with one tap. Or
+            those of each layer by its name, as `fastest_tiles` gives them; layers that it does not
+            name get (2, 4, 4).
         points: Interpolation points, see `Tile.points`. Kernels with other taps need others:
             convert them apart, with `include`.
         include: Shell patterns of layer names to swap, "layer1.*"; all when None.
@@ -64,18 +69,22 @@ def convert(
         TypeError: `model` is a convolution itself, which cannot be replaced in place.
     """
     _refuse_lone(model, "use WinogradConv3d.from_conv(conv)")
-    fit_tile(tile, (3, 3, 3))
+    if not isinstance(tile, Mapping):
+        fit_tile(tile, (3, 3, 3))
     sizes = _sizes(model, example)
     found = dict(convolutions(model))
     chosen, notes = choose(model, found, include, exclude, parameterization == "spatial")
-    tiles = {name: fit_layer(name, conv, tile, points) for name, conv in chosen.items()}
-    widest = max(tiles.values(), key=lambda t: t.positions, default=fit_tile(tile, (3, 3, 3)))
+    asked = {name: _tile_of(name, tile) for name in chosen}
+    if isinstance(tile, Mapping) and (unknown := sorted(set(tile) - set(found))):
+        raise ValueError(f"tile: the model has no convolution {unknown[0]!r}")
+    tiles = {name: fit_layer(name, conv, asked[name], points) for name, conv in chosen.items()}
+    widest = max(tiles.values(), key=lambda t: t.positions, default=fit_tile(2, (3, 3, 3)))
     check_parameterization(parameterization, rank, widest)
     swaps: dict[nn.Module, nn.Module] = {}
     for name, conv in chosen.items():
         layer = WinogradConv3d.from_conv(
             conv,
-            tile=tile,
+            tile=asked[name],
             parameterization=parameterization,
             rank=min(rank, max_rank(parameterization, tiles[name])),
             points=points,
@@ -180,6 +189,10 @@ def replace_modules(model: nn.Module, swaps: Mapping[Any, nn.Module]) -> None:
         for name, child in list(parent._modules.items()):
             if child is not None and child in swaps:
                 parent._modules[name] = swaps[child]
+
+
+def _tile_of(name: str, tile: TileChoice) -> int | Sequence[int]:
+    return tile.get(name, _TILE) if isinstance(tile, Mapping) else tile
 
 
 def _refuse_lone(model: nn.Module, instead: str) -> None:

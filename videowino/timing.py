@@ -70,6 +70,7 @@ def alternate(
     max_repeats: int | None = None,
     warmup: int = 2,
     threads: int | None = None,
+    pause: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Times callables in turns: every round calls each of them once, in the order given.
@@ -83,6 +84,8 @@ def alternate(
         warmup: rounds before timing starts (caches, allocator, lazy initialisation).
         threads: torch's intra-op threads for the measurement, put back afterwards; None keeps
             the present number.
+        pause: seconds to wait before each call, not timed: threads of another engine may go on
+            looking for work for a while.
         clock: returns seconds.
 
     Returns:
@@ -115,6 +118,8 @@ def alternate(
                 break
             for name, call in calls.items():
                 _synchronize()
+                if pause:
+                    time.sleep(pause)
                 start = clock()
                 call()
                 _synchronize()

@@ -222,3 +222,12 @@ def test_the_model_stays_as_it_was():
     assert deployed.check(model, [CLIP]) < 1e-4
     assert model.training and all(m.training for m in model.modules())
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_made_in_inference_mode_it_is_as_good():
+    with torch.inference_mode():
+        model = trained(Network())
+        videowino.convert(model, tile=2)
+        deployed = videowino.deploy(model.eval(), CLIP, budget=0)
+    assert not any(tensor.is_inference() for tensor in deployed.state_dict().values())
+    assert deployed.check(model, [CLIP]) < 1e-4

@@ -121,6 +121,9 @@ class DeployedModel(nn.Module):
         write(path, self.network, about)
 
 
+# What is made must serve outside of inference mode, and be seen to stay as it is.
+@torch.inference_mode(False)
+@torch.no_grad()
 def deploy(
     model: nn.Module,
     example_clip: Tensor,
@@ -158,6 +161,8 @@ def deploy(
     return deployed
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def load(
     path: str | PathLike[str],
     *,

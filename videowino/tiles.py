@@ -1,0 +1,124 @@
+"""Which tile to convert each layer with, for speed: by measuring, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from videowino.kernels import cpu
+from videowino.kernels.chooser import sensible_tiles
+from videowino.multiplications import convolutions
+from videowino.timing import alternate
+from videowino.winograd import WinogradConv3d, ineligible_reason, reference, select_columns
+from videowino.winograd.padding import normalize_padding
+from videowino.winograd.tile import Tile, Triple
+
+
+def fastest_tiles(
+    model: nn.Module,
+    example: Any,
+    sparsity: float = 0.0,
+    *,
+    budget: float = 0.1,
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Triple]:
+    """The tile of each eligible layer that is the fastest on this machine, to convert with.
+
+    A pruned layer stays with the tile whose columns were chosen, so this comes before training.
+    Larger tiles save more multiplications and round more; where results overhang their tiles,
+    smaller ones win, and with few columns left the transforms count.
+
+    Args:
+        model: With Conv3d layers; left as it is.
+        example: What it takes, a clip N C D H W usually, of the size to come.
+        sparsity: Fraction of columns that will be pruned.
+        budget: Seconds for each geometry.
+        progress: Called with the layers done and how many there are.
+
+    Returns:
+        Layer name -> outputs a tile, for `convert(tile=...)`; without layers that no kernel takes.
+            Measured in float32 on the CPU.
+
+    Raises:
+        ValueError: sparsity out of range.
+    """
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity={sparsity}: from 0 to below 1")
+    layers = {
+        name: conv
+        for name, conv in convolutions(model)
+        if isinstance(conv, nn.Conv3d) and ineligible_reason(conv) is None
+    }
+    clips = _inputs(model, layers, example)
+    known: dict[tuple[object, ...], Triple | None] = {}
+    found: dict[str, Triple] = {}
+    for done, (name, conv) in enumerate(layers.items()):
+        if progress is not None:
+            progress(done, len(layers))
+        if name not in clips:
+            continue
+        clip = clips[name]
+        geometry = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.padding)
+        key = (*geometry, conv.padding_mode, tuple(clip.shape))
+        if key not in known:
+            known[key] = _fastest(conv, clip, sparsity, budget)
+        tile = known[key]
+        if tile is not None:
+            found[name] = tile
+    return found
+
+
+def _fastest(conv: nn.Conv3d, clip: Tensor, sparsity: float, budget: float) -> Triple | None:
+    taps: Triple = conv.kernel_size  # type: ignore[assignment]
+    size = reference.output_size(
+        clip.shape, Tile((1, 1, 1), taps), normalize_padding(conv.padding, taps)
+    )
+    tiles = [tile for tile in sensible_tiles(taps, size) if cpu.takes(torch.float32, tile)]
+    if not tiles:
+        return None
+    x = torch.randn(clip.shape).contiguous(memory_format=torch.channels_last_3d)
+    calls = {str(tile): _call(_pruned(conv, tile, sparsity), x) for tile in tiles}
+    with torch.inference_mode():
+        times = alternate(calls, budget=budget, min_repeats=3, warmup=2)
+    return min(tiles, key=lambda tile: times[str(tile)].median).m
+
+
+def _pruned(conv: nn.Conv3d, tile: Tile, sparsity: float) -> WinogradConv3d:
+    layer = WinogradConv3d.from_conv(
+        deepcopy(conv).float().cpu(), tile=tile.m, parameterization="spatial", rank=None
+    ).eval()
+    if sparsity:
+        scores = torch.rand(layer.columns, generator=torch.Generator().manual_seed(0))
+        layer.set_column_mask(select_columns({"": scores}, sparsity, "uniform")[""])
+    return layer
+
+
+def _inputs(model: nn.Module, layers: dict[str, nn.Conv3d], example: Any) -> dict[str, Tensor]:
+    """Like what each layer is given first, without storage."""
+    seen: dict[str, Tensor] = {}
+
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+            seen.setdefault(name, torch.empty_like(args[0], device="meta"))
+
+        return hook
+
+    modes = [(module, module.training) for module in model.modules()]
+    handles = [conv.register_forward_pre_hook(recorder(name)) for name, conv in layers.items()]
+    try:
+        with torch.no_grad():
+            model.eval()(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes:
+            module.training = mode
+    return seen
+
+
+def _call(layer: nn.Module, x: Tensor) -> Callable[[], object]:
+    return lambda: layer(x)
