@@ -231,3 +231,78 @@ def test_made_in_inference_mode_it_is_as_good():
         deployed = videowino.deploy(model.eval(), CLIP, budget=0)
     assert not any(tensor.is_inference() for tensor in deployed.state_dict().values())
     assert deployed.check(model, [CLIP]) < 1e-4
+
+
+class Trap(nn.Module):
+    """Tracing takes another way than clips do, and meets no error on it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return y if type(x) is torch.Tensor else -y
+
+
+def test_a_graph_that_computes_something_else_is_not_used():
+    with pytest.warns(UserWarning, match="Trap has no graph"):
+        deployed = videowino.deploy(Trap(), CLIP, budget=0)
+    assert not deployed.traced and deployed.check(Trap().eval()) >= 0
+    model = Trap()
+    with pytest.warns(UserWarning):
+        assert videowino.deploy(model, CLIP, budget=0).check(model, [CLIP]) < 1e-4
+
+
+class UNet(nn.Module):
+    """Skip connections, transposed convolutions, concatenation, a layer norm's likes."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.Conv3d(i, o, 3, stride=2, padding=1), nn.InstanceNorm3d(o), nn.PReLU())
+            for i, o in ((3, 8), (8, 16))
+        )
+        self.up = nn.ModuleList(
+            nn.ConvTranspose3d(i, o, 2, stride=2) for i, o in ((16, 8), (16, 3))
+        )
+        self.out = nn.Conv3d(6, 2, 3, padding=1)
+
+    def forward(self, x):
+        skips = []
+        y = x
+        for down in self.down:
+            skips.append(y)
+            y = down(y)
+        for up, skip in zip(self.up, reversed(skips)):
+            y = torch.cat([skip, up(y)], dim=1)
+        return self.out(y).view(y.size(0), 2, -1)
+
+
+def test_a_u_net():
+    model = UNet()
+    deployed = videowino.deploy(model, CLIP, budget=0)
+    assert deployed.traced and len(fused(deployed)) == 3
+    assert deployed.check(model, [CLIP, torch.randn(1, 3, 8, 12, 16)]) < 1e-4
+
+
+@pytest.mark.slow
+def test_monai_s_u_net():
+    nets = pytest.importorskip("monai.networks.nets", reason="MONAI is not installed")
+    model = trained(nets.UNet(3, 1, 2, (8, 16, 32), (2, 2), num_res_units=2))
+    clip = torch.randn(1, 1, 16, 32, 32)
+    deployed = videowino.deploy(model, clip, budget=0)
+    assert deployed.traced and deployed.check(model, [clip]) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", videowino.list_models())
+@pytest.mark.filterwarnings("ignore:SlowFast has no graph")
+def test_every_model_of_the_list(name, tmp_path):
+    clip = torch.randn(1, 3, 16, 112, 112)
+    model = trained(videowino.create_model(name, 10))
+    deployed = videowino.deploy(model, clip, budget=0)
+    assert deployed.check(model, [clip]) < 1e-4
+    if deployed.traced:
+        deployed.save(tmp_path / "model.vwino")
+        assert videowino.load(tmp_path / "model.vwino", budget=0).check(model, [clip]) < 1e-4

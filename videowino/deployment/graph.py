@@ -5,11 +5,14 @@ from __future__ import annotations
 import operator
 import warnings
 from collections import Counter
+from contextlib import redirect_stderr
+from io import StringIO
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
+from torch.testing import assert_close
 
 from videowino.winograd import WinogradConv3d
 
@@ -54,17 +57,25 @@ def trace(model: nn.Module, clip: Tensor, name: str) -> fx.GraphModule | None:
     for whole in (False, True):
         try:
             graph = fx.GraphModule(model, _Tracer(whole).trace(model))
-            with torch.no_grad():
-                ShapeProp(graph).propagate(clip)
+            # ShapeProp prints where it fails, and the warning says it again.
+            with torch.no_grad(), redirect_stderr(StringIO()):
+                found = ShapeProp(graph).propagate(clip)
+                # A branch that tracing took may not be the one that clips take.
+                assert_close(found, model(clip), equal_nan=True)
             return graph
         except Exception as error:  # tracing fails in as many ways as there are programs
             reason = error
     warnings.warn(
-        f"{name} has no graph ({reason}); its convolutions are deployed one by one, without what "
-        "follows them",
+        f"{name} has no graph ({_first_line(reason)}); its convolutions are deployed one by one, "
+        "without what follows them",
         stacklevel=3,
     )
     return None
+
+
+def _first_line(error: Exception | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def module_of(graph: fx.GraphModule, node: fx.Node) -> nn.Module | None:
