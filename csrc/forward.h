@@ -7,6 +7,7 @@
 // not fit into cache is then read as seldom as can be.
 #pragma once
 
+#include "gather_phases.h"
 #include "gemm.h"
 #include "input_transform.h"
 #include "output_transform.h"
@@ -25,6 +26,12 @@ static int64_t product_tile(const Plan& plan) {
 
 static Schedule forward_schedule(const Plan& plan) {
   const int64_t v = input_tile(plan), m = product_tile(plan);
+  if (plan.phases > 1) {
+    // V of a few tiles is larger than a core's cache in any case; the weight, of all phases, is
+    // what must not be read too often.
+    const bool team = plan.team < 0 ? weight_bytes(plan) > kPhasesTeamWeight : bool(plan.team);
+    return make_schedule(plan, team, 4 * (team ? v : v + m));
+  }
   const Schedule own = make_schedule(plan, false, 4 * (v + m));
   // With a block for each thread, all would read the same weight at the same time.
   const bool one_each = plan.threads > 1 && own.column_blocks * own.depth_blocks <= plan.threads;
@@ -122,6 +129,8 @@ static int forward(Plan& plan, const float* x, const void* packed,
       plan.y_last && plan.out.count % kLanes == 0 && is_streamed(y, places * plan.out.count);
   const Schedule s = forward_schedule(plan);
   const Memory memory = forward_memory(plan, s);
+  float* const clip = plan.gathered ? gathered.take(sizeof(float) * gathered_size(plan)) : nullptr;
+  if (plan.gathered && !clip) return 1;
   float* const shared = s.team ? workspace.take(memory.shared) : nullptr;
   if (s.team && !shared) return 1;
   int failed = 0;
@@ -132,12 +141,14 @@ static int forward(Plan& plan, const float* x, const void* packed,
 #pragma omp atomic write
       failed = 1;
     }
+    if (clip) gather_phases(plan, x, clip);
 #pragma omp barrier
+    const float* const from = clip ? clip : x;
     if (failed) {
     } else if (s.team) {
-      forward_team(plan, s, x, packed, epilogue, shared, own, y, scratch);
+      forward_team(plan, s, from, packed, epilogue, shared, own, y, scratch);
     } else {
-      forward_private(plan, s, x, packed, epilogue, own, y, scratch);
+      forward_private(plan, s, from, packed, epilogue, own, y, scratch);
     }
     settle();
   }

@@ -63,6 +63,7 @@ static int backward(const vw_problem& problem, const float* x, const float* dy, 
 static void release(int threads) {
 #pragma omp parallel num_threads(threads)
   {
+    gathered.release();
     workspace.release();
     products.release();
   }

@@ -56,6 +56,14 @@ struct Plan {
   int batch;
   Channels in, out;  // in: of one phase
   int phases;
+  // Of few channels all phases are gathered beforehand, side by side in a vector (see
+  // gather_phases.h): what follows has no stride. `clip` is then what they are gathered from.
+  bool gathered;
+  struct {
+    Axis d, h, w;
+    int channels;
+    bool last;
+  } clip;
   bool x_last, y_last;
   // Kept columns. Depth masks, one a (width, height) line; height masks, one a width. Lines without a
   // kept depth are left out, unless `square`.
@@ -155,6 +163,27 @@ static uint8_t phases_met(const Plan& plan, int d, int h, int w) {
   return met;
 }
 
+static inline void without_stride(Axis& axis) {
+  axis.stride = axis.phases = 1;
+  axis.input = axis.tiles * axis.m + axis.taps - 1;
+  axis.padding = 0;
+  axis.phase[0] = {0, 0, axis.input, true};
+}
+
+static void gather_beforehand(Plan& plan) {
+  plan.gathered = plan.phases > 1 &&
+                  2 * ceil_div(plan.in.count * plan.phases, kLanes) <= plan.phases * plan.in.vectors;
+  if (!plan.gathered) return;
+  plan.clip = {plan.d, plan.h, plan.w, plan.in.count, plan.x_last};
+  const int channels = plan.in.count * plan.phases;
+  plan.in = {channels, ceil_div(channels, kLanes)};
+  plan.phases = 1;
+  plan.x_last = true;
+  without_stride(plan.d);
+  without_stride(plan.h);
+  without_stride(plan.w);
+}
+
 static void make_plan(const vw_problem& given, Plan& plan) {
   plan.d = make_axis(given.axis[0]);
   plan.h = make_axis(given.axis[1]);
@@ -165,6 +194,7 @@ static void make_plan(const vw_problem& given, Plan& plan) {
   plan.out = {given.out_channels, ceil_div(given.out_channels, kLanes)};
   plan.x_last = given.x_channels_last;
   plan.y_last = given.y_channels_last;
+  gather_beforehand(plan);
   int16_t index[kMaxColumns];
   const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
   for (int p = 0; p < ad * ah * aw; ++p) index[p] = -1;

@@ -22,7 +22,12 @@ constexpr int64_t kTeamWeight = 8 << 20;
 constexpr int64_t kSharedWeight = 3 << 20;
 // Results beyond this are written past the caches.
 constexpr int64_t kStreamed = 4 << 20;
-constexpr int kLeastTiles = 12;  // two GEMM tiles of rows
+constexpr int64_t kPhasesTeamWeight = 60 << 20;  // with strides
+constexpr int kLeastTiles = 12;                  // two GEMM tiles of rows
+constexpr int kLeastPhasesTiles = 36;            // with strides
+// Of a single vector of channels to sum over: results are then written almost as fast as memory
+// takes them, and larger blocks push them out of the cache in between.
+constexpr int kMostThinTiles = 24;
 constexpr int kMostDepths = 16;
 
 struct Schedule {
@@ -39,7 +44,11 @@ static Schedule make_schedule(const Plan& plan, bool team, int64_t per_tile) {
   const int all_columns = plan.batch * plan.h.tiles * plan.w.tiles;
   int64_t tiles = plan.tiles;
   if (tiles <= 0) tiles = (team ? kTeamBytes : kPrivateBytes) / per_tile;
-  if (plan.tiles <= 0 && tiles < kLeastTiles) tiles = kLeastTiles;
+  if (plan.tiles <= 0) {
+    const int at_least = plan.phases > 1 && !team ? kLeastPhasesTiles : kLeastTiles;
+    if (tiles < at_least) tiles = at_least;
+    if (plan.in.vectors * plan.phases == 1 && tiles > kMostThinTiles) tiles = kMostThinTiles;
+  }
   s.depths = least(plan.d.tiles, tiles < kMostDepths ? int(tiles) : kMostDepths);
   s.depth_blocks = ceil_div(plan.d.tiles, s.depths);
   s.depths = ceil_div(plan.d.tiles, s.depth_blocks);
