@@ -56,7 +56,7 @@ typedef struct {
 /* To the layout that vw_forward reads, times the scale; always in 32 bits.
    With strides, channel q * in_channels + c of u is channel c of phase q: of those clips that have
    taps, depth slowest, the even samples before the odd ones. A phase with a tap less than the others
-   lacks the last. */
+   lacks the last, and must have zeros at the last column of that axis. */
 VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed);
 
 /* What a weight is made of: U[column] = sum of rows[column][term] times part `term`. The parts are

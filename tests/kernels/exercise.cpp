@@ -190,6 +190,20 @@ bool exercise_strides() {
   const std::vector<float> x = random_floats(in);
   const size_t channels = size_t(p.in_channels) * phases;
   std::vector<float> u = random_floats(positions * channels * p.out_channels);
+  // A phase has every stride-th tap, from its first; where it has one less than others, the last
+  // column is zero.
+  for (size_t i = 0; i < u.size(); ++i) {
+    size_t column = i / (channels * p.out_channels), phase = i % channels / p.in_channels;
+    for (int axis = 2; axis >= 0; --axis) {
+      const vw_axis& a = p.axis[axis];
+      const int alpha = (a.taps + a.stride - 1) / a.stride, count = std::min(a.taps, a.stride);
+      const int at = int(column % alpha), parity = int(phase % count);
+      column /= alpha;
+      phase /= count;
+      const int first = a.taps > 1 ? (parity + a.padding) % a.stride : 0;
+      if (first + at * a.stride >= a.taps) u[i] = 0;
+    }
+  }
   const vw_weight weight{u.data(), int64_t(channels * p.out_channels), int64_t(channels), 1, nullptr,
                          nullptr};
   std::vector<float> packed(vw_packed_bytes(&p) / 4), y(out);
