@@ -40,6 +40,8 @@ demo: $(STAMP) ## synthetic clips -> dense R3D -> four pruned runs -> table and 
 	  $(DEMO)/vanilla_50/checkpoints/last.ckpt $(DEMO)/vanilla_75/checkpoints/last.ckpt \
 	  --baseline $(DEMO)/dense/checkpoints/last.ckpt --exact \
 	  --json $(DEMO)/results.json --png $(DEMO)/accuracy_speedup.png
+	$(BIN)/python evaluate.py deploy $(DEMO)/low_rank_75/checkpoints/last.ckpt --out $(DEMO)/model.vwino
+	$(BIN)/python evaluate.py predict $(DEMO)/model.vwino $$(find datasets/synthetic/videos -name '*.*' | sort | head -3)
 
 test: $(STAMP) ## the tests, without the slow ones
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"

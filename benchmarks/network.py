@@ -37,7 +37,7 @@ NETWORKS = {
 }
 SPARSITY = {"all columns": 0.0, "half": 0.5, "a quarter": 0.75}
 EAGER = ("eager", "eager, channels last")
-_PAUSE = 0.005  # other engines' threads look for work for a while after a call
+_PAUSE = 0.02  # other engines' threads look for work for a while after a call
 
 
 @dataclass
