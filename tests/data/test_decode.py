@@ -1,4 +1,6 @@
+import gc
 import importlib.util
+import multiprocessing
 
 import av
 import numpy as np
@@ -207,3 +209,19 @@ def test_pyav_goes_on_where_it_is(counting, monkeypatch):
     assert frame_numbers(reader.get_frames([11])) == [11]
     assert frame_numbers(reader.get_frames([4, 4])) == [4, 4]
     assert len(starts) == 3
+
+
+def test_a_forgotten_reader_does_not_end_a_forked_process(counting):
+    """As DataLoader's workers are, in a process that has looked at videos before."""
+    gc.disable()
+    try:
+        reader = open_video(counting, "decord")
+        reader.itself = reader
+        del reader
+        child = multiprocessing.get_context("fork").Process(target=gc.collect)
+        child.start()
+        child.join(timeout=20)
+    finally:
+        child.kill()
+        gc.enable()
+    assert child.exitcode == 0

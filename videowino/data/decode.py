@@ -8,8 +8,11 @@ the start and is right on both, so such files go to it.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -109,6 +112,7 @@ def _open_decord(path: Path, header: _Header) -> _DecordReader | None:
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
+    _collect_before_forks()
     try:
         # One thread: the loader's workers are the parallel part, and small files gain nothing.
         video = decord.VideoReader(str(path), num_threads=1)
@@ -119,6 +123,16 @@ def _open_decord(path: Path, header: _Header) -> _DecordReader | None:
     if packed or (header.frames and len(video) != header.frames):
         return None
     return _DecordReader(path, video, header)
+
+
+@cache
+def _collect_before_forks() -> None:
+    """A worker that inherits a forgotten reader must not destroy it.
+
+    Its threads are not there, and joining them ends the process.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=gc.collect)
 
 
 class _DecordReader:
