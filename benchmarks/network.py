@@ -27,6 +27,7 @@ from videowino import convert, create_model, deploy, fastest_tiles, prune
 from videowino.cli import run as run_main
 from videowino.deployment import DeployedModel
 from videowino.evaluation.environment import describe
+from videowino.multiplications import convolutions
 from videowino.timing import alternate, using_threads
 
 NETWORKS = {
@@ -85,8 +86,10 @@ def deployed_at(model: nn.Module, clip: Tensor, sparsity: float) -> tuple[Deploy
     """The deployed network with that share of its columns pruned, and what it was made from."""
     pruned = deepcopy(model)
     if sparsity:
-        tiles = fastest_tiles(pruned, clip, sparsity)
-        convert(pruned, parameterization="spatial", tile=tiles)
+        first = next(name for name, _ in convolutions(pruned))
+        tiles = fastest_tiles(pruned, clip, sparsity, strided=True)
+        tiles.pop(first, None)
+        convert(pruned, parameterization="spatial", tile=tiles, strided=True, exclude=first)
         prune(pruned, sparsity)
         pruned.eval()
     return deploy(pruned, clip), pruned

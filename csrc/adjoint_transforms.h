@@ -63,7 +63,7 @@ static void add_patch(const Volume& volume, float* values, int n, int frame, int
     } else {
       for (int lane = 0; lane < lanes; ++lane) {
         float* place = start + lane * volume.lane + i * volume.row;
-        for (int j = from; j < to; ++j) place[j] += line[j * kLanes + lane];
+        for (int j = from; j < to; ++j) place[j * volume.column] += line[j * kLanes + lane];
       }
     }
   }
@@ -75,7 +75,8 @@ static void collect_clip(const Plan& plan, const Block& block, const float* dv, 
                          int vector, float* dx, Scratch& scratch) {
   const OutputPass along_d = collect_pass(plan.d), along_h = collect_pass(plan.h),
                    along_w = collect_pass(plan.w);
-  const Volume clip = clip_of(plan, phases_at(plan, 0));
+  const Phases from = phases_at(plan, 0);
+  const Volume clip = clip_of(plan, from);
   const Column at = column_at(plan, column);
   const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha, md = plan.d.m;
   const int tiles = block.count * block.depths;
@@ -95,15 +96,15 @@ static void collect_clip(const Plan& plan, const Block& block, const float* dv, 
     }
     const int complete = t + 1 == block.depths ? ad : md;
     for (int j = 0; j < complete; ++j) {
-      const int frame = (block.depth + t) * md + j - plan.d.padding;
-      if (frame < 0 || frame >= plan.d.input) continue;
+      const int frame = (block.depth + t) * md + j + from.d->first;
+      if (frame < 0 || frame >= clip.depth) continue;
       for (int i = 0; i < ah; ++i) out[i] = scratch.rows + i * plan.widths * kLanes;
       along_h(scratch.frames[0] + ((t * md + j) % ad) * frame_step, kLanes, plan.widths,
               plan.h_mask, 1, out, kLanes, plan.h);
       for (int i = 0; i < aw; ++i) out[i] = scratch.patch + i * kLanes;
       along_w(scratch.rows, kLanes, ah, &plan.w_mask, 0, out, aw * kLanes, plan.w);
-      add_patch(clip, dx, at.n, frame, at.h * plan.h.m - plan.h.padding,
-                at.w * plan.w.m - plan.w.padding, ah, aw, vector, scratch.patch);
+      add_patch(clip, dx, at.n, frame, at.h * plan.h.m + from.h->first,
+                at.w * plan.w.m + from.w->first, ah, aw, vector, scratch.patch);
     }
   }
 }

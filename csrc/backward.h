@@ -75,7 +75,9 @@ static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int t
   if (asked.gate && last) asked.gate[source] = weighted;
 }
 
-static int backward(const Plan& plan, const float* x, const float* dy, const Asked& asked) {
+// Of one phase of the clip. begun: whether dx has other phases' gradients already.
+static int backward(const Plan& plan, const float* x, const float* dy, const Asked& asked,
+                    bool begun) {
   float* const dx = asked.dx;
   const int64_t v_tile = asked.du ? tile_size(plan, plan.in) : 0;
   const int64_t dm_tile = tile_size(plan, plan.out);
@@ -105,7 +107,8 @@ static int backward(const Plan& plan, const float* x, const float* dy, const Ask
 #pragma omp atomic write
       failed = 1;
     }
-    if (dx) fill_zero(dx, int64_t(plan.batch) * plan.in.count * plan.d.input * plan.h.input * plan.w.input);
+    if (dx && !begun)
+      fill_zero(dx, int64_t(plan.batch) * plan.in.count * plan.d.input * plan.h.input * plan.w.input);
 #pragma omp barrier
     for (int index = 0; index < blocks && !failed; ++index) {
       const Block block = block_at(plan, s, index);

@@ -1,8 +1,8 @@
 // A weight from its factors, and the way back for gradients.
 //
-// U[slot] (C_out x C_in) = sum over terms of rows[slot][term] * parts[term] (C_out x C_in), where the
+// U[column] (C_out x C_in) = sum over terms of rows[column][term] * parts[term] (C_out x C_in), where the
 // parts are a filter's taps and the columns of `left`, and the rows the filter transform beside
-// `right`. All slots of one vector of channels are computed from one panel of its parts, which stays
+// `right`. All columns of one vector of channels are computed from one panel of its parts, which stays
 // in cache: U is written once, and nothing of its size is read.
 #pragma once
 
@@ -106,21 +106,21 @@ static void panel_products(const float* a, ptrdiff_t a_row, ptrdiff_t a_term, in
   }
 }
 
-// Rows in the order of slots: the factors' are in that of the kept columns.
+// Rows in the order of products: the factors' are in that of the kept columns.
 static void sort_rows(const Plan& plan, const vw_factors& factors, float* rows, float* scale) {
   const int terms = terms_of(factors);
-  for (int slot = 0; slot < plan.slots; ++slot) {
-    const int source = plan.source[slot];
-    for (int k = 0; k < terms; ++k) rows[slot * terms + k] = factors.rows[source * terms + k];
-    scale[slot] = factors.scale ? factors.scale[source] : 1.0f;
+  for (int product = 0; product < plan.products; ++product, rows += terms) {
+    const int source = plan.source[product];
+    for (int k = 0; k < terms; ++k) rows[k] = source < 0 ? 0 : factors.rows[source * terms + k];
+    scale[product] = factors.scale && source >= 0 ? factors.scale[source] : 1.0f;
   }
 }
 
 static int pack_factors(const Plan& plan, const vw_factors& factors, float* packed) {
-  const int terms = terms_of(factors), c_in = plan.in.count;
-  float* const rows = workspace.take(sizeof(float) * plan.slots * (terms + 1));
+  const int terms = terms_of(factors), c_in = plan.channels;
+  float* const rows = workspace.take(sizeof(float) * plan.products * (terms + 1));
   if (!rows) return 1;
-  float* const scale = rows + plan.slots * terms;
+  float* const scale = rows + plan.products * terms;
   sort_rows(plan, factors, rows, scale);
   const bool streamed = is_streamed(packed, weight_size(plan));
 #pragma omp parallel num_threads(plan.threads)
@@ -133,9 +133,9 @@ static int pack_factors(const Plan& plan, const vw_factors& factors, float* pack
       const int vectors = group_vectors(plan.out, group), width = vectors * kLanes;
       const int there = least(width, plan.out.count - first);
       load_parts(factors, ptrdiff_t(first) * c_in + c, c_in, there, panel.values);
-      panel_products(rows, terms, 1, plan.slots, panel.values, kPanel, terms, vectors, scale, streamed,
-               packed + weight_at(plan, group, 0) + ptrdiff_t(c) * width,
-               ptrdiff_t(c_in) * width);
+      panel_products(rows, terms, 1, plan.products, panel.values, kPanel, terms, vectors, scale,
+                     streamed, packed + product_at(plan, group, 0) + ptrdiff_t(c) * width,
+                     ptrdiff_t(c_in) * width);
     }
     settle();
   }
@@ -144,9 +144,9 @@ static int pack_factors(const Plan& plan, const vw_factors& factors, float* pack
 
 // U in the order of parameters, without the scale; u: (kept columns, C_out, C_in).
 static void expand(const Plan& plan, const vw_factors& factors, float* u) {
-  const int terms = terms_of(factors), c_in = plan.in.count;
+  const int terms = terms_of(factors), c_in = plan.channels;
   const ptrdiff_t column = ptrdiff_t(plan.out.count) * c_in;
-  const bool streamed = c_in % kLanes == 0 && is_streamed(u, plan.slots * column);
+  const bool streamed = c_in % kLanes == 0 && is_streamed(u, plan.columns * column);
 #pragma omp parallel num_threads(plan.threads)
   {
     Panel panel;
@@ -158,13 +158,13 @@ static void expand(const Plan& plan, const vw_factors& factors, float* u) {
         const ptrdiff_t pair = ptrdiff_t(o) * c_in + c;
         load_parts(factors, pair, 1, channels, panel.values);
         if (vectors)
-          panel_products(factors.rows, terms, 1, plan.slots, panel.values, kPanel, terms, vectors,
+          panel_products(factors.rows, terms, 1, plan.columns, panel.values, kPanel, terms, vectors,
                    nullptr, streamed, u + pair, column);
         const int left = channels - vectors * kLanes;
-        for (int slot = 0; left && slot < plan.slots; ++slot) {
-          panel_products(factors.rows + slot * terms, terms, 1, 1, panel.values + vectors * kLanes,
+        for (int kept = 0; left && kept < plan.columns; ++kept) {
+          panel_products(factors.rows + kept * terms, terms, 1, 1, panel.values + vectors * kLanes,
                    kPanel, terms, 1, nullptr, false, rest, 0);
-          store_first(u + slot * column + pair + vectors * kLanes, load(rest), left);
+          store_first(u + kept * column + pair + vectors * kLanes, load(rest), left);
         }
       }
     settle();
@@ -174,7 +174,7 @@ static void expand(const Plan& plan, const vw_factors& factors, float* u) {
 // The gradients of the parts from that of U, (kept columns, C_out, C_in) with its scale.
 static void contract(const Plan& plan, const vw_factors& factors, const float* du, float* dspatial,
                      float* dleft) {
-  const int terms = terms_of(factors), c_in = plan.in.count;
+  const int terms = terms_of(factors), c_in = plan.channels;
   const ptrdiff_t column = ptrdiff_t(plan.out.count) * c_in;
 #pragma omp parallel num_threads(plan.threads)
   {
@@ -186,14 +186,14 @@ static void contract(const Plan& plan, const vw_factors& factors, const float* d
         const int channels = least(kPanel, c_in - c), vectors = channels / kLanes;
         const ptrdiff_t pair = ptrdiff_t(o) * c_in + c;
         if (vectors)
-          panel_products(factors.rows, 1, terms, terms, du + pair, column, plan.slots, vectors, nullptr,
+          panel_products(factors.rows, 1, terms, terms, du + pair, column, plan.columns, vectors, nullptr,
                    false, panel.values, kPanel);
         const int left = channels - vectors * kLanes;
         if (left) {
-          for (int slot = 0; slot < plan.slots; ++slot)
-            store(rest + slot * kLanes,
-                  load_first(du + slot * column + pair + vectors * kLanes, left));
-          panel_products(factors.rows, 1, terms, terms, rest, kLanes, plan.slots, 1, nullptr, false,
+          for (int kept = 0; kept < plan.columns; ++kept)
+            store(rest + kept * kLanes,
+                  load_first(du + kept * column + pair + vectors * kLanes, left));
+          panel_products(factors.rows, 1, terms, terms, rest, kLanes, plan.columns, 1, nullptr, false,
                    panel.values + vectors * kLanes, kPanel);
         }
         if (dspatial)

@@ -122,6 +122,12 @@ static inline ptrdiff_t weight_at(const Plan& plan, int group, int slot) {
          plan.in.count * kLanes;
 }
 
+// One of the products that a slot sums over, in one group; counted over all slots.
+static inline ptrdiff_t product_at(const Plan& plan, int group, int product) {
+  const ptrdiff_t before = ptrdiff_t(group_start(plan.out, group)) * plan.products;
+  return (before + ptrdiff_t(product) * group_vectors(plan.out, group)) * plan.channels * kLanes;
+}
+
 // Values of one slot in one group.
 static inline ptrdiff_t weight_of(const Plan& plan, int group, int slot) {
   return weight_at(plan, group, slot + 1) - weight_at(plan, group, slot);

@@ -55,9 +55,12 @@ static int forward(const vw_problem& problem, const float* x, const void* packed
 
 static int backward(const vw_problem& problem, const float* x, const float* dy, const vw_weight* u,
                     float* dx, const vw_weight* du, float* gate) {
-  Plan plan;
-  make_plan(problem, plan);
-  return backward(plan, x, dy, Asked{u, dx, du, gate});
+  for (int phase = 0; phase < phases_of(problem); ++phase) {
+    Plan plan;
+    make_plan(problem, plan, phase);
+    if (backward(plan, x, dy, Asked{u, dx, du, gate}, phase > 0)) return 1;
+  }
+  return 0;
 }
 
 static void release(int threads) {

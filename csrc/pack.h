@@ -34,62 +34,63 @@ static inline void pack_square(const float* from, ptrdiff_t out_step, ptrdiff_t 
   }
 }
 
-// One slot by itself: for weights whose channels are close.
-static void pack_slot(const Plan& plan, int slot, const vw_weight& u, bool streamed,
-                      float* packed) {
-  const float* column = u.values + column_of(u, plan.source[slot]);
-  const float scale = scale_of(u, plan.source[slot]);
+// One product by itself: for weights whose channels are close.
+static void pack_product(const Plan& plan, int product, const vw_weight& u, bool streamed,
+                         float* packed) {
+  const int source = plan.source[product], channels = plan.channels;
+  const float* column = source < 0 ? nullptr : u.values + column_of(u, source);
   for (int group = 0; group < group_count(plan.out); ++group) {
-    float* at = packed + weight_at(plan, group, slot);
+    float* const at = packed + product_at(plan, group, product);
     const int first = group_start(plan.out, group) * kLanes;
     const int width = group_vectors(plan.out, group) * kLanes;
-    const int there = least(width, plan.out.count - first);
-    for (unsigned phases = plan.met[slot]; phases; phases &= phases - 1) {
-      const float* from = column + first * u.out + __builtin_ctz(phases) * plan.in.count * u.in;
-      for (int c = 0; c < plan.in.count; c += kLanes)
-        for (int o = 0; o < there; o += kLanes)
-          pack_square(from + o * u.out + c * u.in, u.out, u.in, least(kLanes, there - o),
-                      least(kLanes, plan.in.count - c), scale, streamed,
-                      at + ptrdiff_t(c) * width + o, width);
-      for (int c = 0; c < plan.in.count; ++c)
-        for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
-      at += ptrdiff_t(plan.in.count) * width;
-    }
+    const int there = column ? least(width, plan.out.count - first) : 0;
+    const float* from = column ? column + first * u.out : nullptr;
+    for (int c = 0; c < channels; c += kLanes)
+      for (int o = 0; o < there; o += kLanes)
+        pack_square(from + o * u.out + c * u.in, u.out, u.in, least(kLanes, there - o),
+                    least(kLanes, channels - c), scale_of(u, source), streamed,
+                    at + ptrdiff_t(c) * width + o, width);
+    for (int c = 0; c < channels; ++c)
+      for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
   }
 }
 
 // One input channel of a group, squares of output channels by columns: for weights whose columns
-// are next to each other, of one phase.
+// are next to each other.
 static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u, float* packed) {
   const int start = group_start(plan.out, group), width = group_vectors(plan.out, group) * kLanes;
   const int there = least(width, plan.out.count - start * kLanes);
-  const int64_t slot_size = int64_t(plan.in.count) * width;
-  float* at = packed + weight_at(plan, group, 0) + int64_t(c) * width;
+  const int64_t step = int64_t(plan.channels) * width;
+  float* at = packed + product_at(plan, group, 0) + int64_t(c) * width;
   for (int o = 0; o < width; o += kLanes) {
     const int outs = most(0, least(kLanes, there - o));
     const float* far = u.values + (start * kLanes + o) * u.out + c * u.in;
-    for (int slot = 0; slot < plan.slots; ++slot) {
-      float* near = at + slot * slot_size + o;
-      const float* column = far + column_of(u, plan.source[slot]);
-      const float scale = scale_of(u, plan.source[slot]);
-      for (int j = 0; j < outs; ++j) near[j] = column[j * u.out] * scale;
-      for (int j = outs; j < least(kLanes, width - o); ++j) near[j] = 0;
+    for (int product = 0; product < plan.products; ++product) {
+      float* near = at + product * step + o;
+      const int source = plan.source[product], some = source < 0 ? 0 : outs;
+      if (some) {
+        const float* column = far + column_of(u, source);
+        const float scale = scale_of(u, source);
+        for (int j = 0; j < some; ++j) near[j] = column[j * u.out] * scale;
+      }
+      for (int j = some; j < least(kLanes, width - o); ++j) near[j] = 0;
     }
   }
 }
 
 static void pack(const Plan& plan, const vw_weight& u, float* packed) {
-  if (u.column == 1 && plan.phases == 1) {
-    const int items = group_count(plan.out) * plan.in.count;
+  if (u.column == 1) {
+    const int items = group_count(plan.out) * plan.channels;
 #pragma omp parallel for schedule(static) num_threads(plan.threads)
     for (int item = 0; item < items; ++item)
-      pack_columns(plan, item / plan.in.count, item % plan.in.count, u, packed);
+      pack_columns(plan, item / plan.channels, item % plan.channels, u, packed);
   } else {
     const bool streamed = is_streamed(packed, weight_size(plan));
 #pragma omp parallel num_threads(plan.threads)
     {
 #pragma omp for schedule(static)
-      for (int slot = 0; slot < plan.slots; ++slot) pack_slot(plan, slot, u, streamed, packed);
+      for (int product = 0; product < plan.products; ++product)
+        pack_product(plan, product, u, streamed, packed);
       settle();
     }
   }

@@ -1,7 +1,8 @@
 // What a convolution needs to know before it starts: axes, kept columns, blocks.
 //
-// Inside the kernels columns are ordered with width slowest and depth fastest, the order in which
-// the passes over the axes produce them; a kept column's place in that order is its slot.
+// Inside the kernels positions are ordered with width slowest and depth fastest, the order in which
+// the passes over the axes produce them; a kept position's place in that order is its slot. Without
+// strides a slot is a kept column. With strides it is a column of each phase that keeps it.
 #pragma once
 
 #include "simd.h"
@@ -10,7 +11,10 @@
 namespace VW_ISA {
 
 constexpr int kMaxAlpha = 8;
-constexpr int kMaxColumns = kMaxAlpha * kMaxAlpha * kMaxAlpha;
+constexpr int kMaxSlots = kMaxAlpha * kMaxAlpha * kMaxAlpha;
+constexpr int kMaxStride = 2;
+constexpr int kMaxPhases = kMaxStride * kMaxStride * kMaxStride;
+constexpr int kMaxColumns = kMaxSlots * kMaxPhases;
 // Of output channels, in the registers of one GEMM tile.
 constexpr int kMaxVectors = VW_REGISTERS == 32 ? 4 : 2;
 
@@ -27,16 +31,16 @@ struct Coefficients {
 // A convolution with stride s is the sum of s convolutions with stride 1 along that axis, one of each
 // phase: every s-th sample of the clip, with every s-th tap.
 struct Phase {
-  int offset;   // of its first sample in the clip
-  int first;    // its sample that the first output's first tap meets
+  int offset;     // of its first sample in the clip
+  int first;      // its sample that the first output's first tap meets
   int samples;
-  bool full;    // whether it has as many taps as any, else one less: the last
+  int start;      // of its positions among those of the caller's axis
+  int positions;  // alpha, or one less, the last, where it has a tap less than others
 };
 
-constexpr int kMaxStride = 2;
-
 struct Axis {
-  int input, output, padding, m, alpha, tiles;
+  int input, output, m, alpha, tiles;
+  int positions;  // of all phases
   int taps;  // of the phases
   int stride, phases;
   Phase phase[kMaxStride];
@@ -67,7 +71,7 @@ struct Plan {
   bool x_last, y_last;
   // Kept columns. Depth masks, one a (width, height) line; height masks, one a width. Lines without a
   // kept depth are left out, unless `square`.
-  int slots;
+  int columns, slots;
   ptrdiff_t row;  // floats from one tile's slots to the next tile's
   int lines;
   int widths;
@@ -75,11 +79,14 @@ struct Plan {
   uint8_t h_mask[kMaxAlpha];
   uint8_t d_mask[kMaxAlpha * kMaxAlpha];
   int square;  // alpha of height and width where they are one transform and most lines are kept
-  int16_t source[kMaxColumns];  // slot -> index among the caller's columns
-  // The phases that a slot has weights of: the others' last taps are zero, and so is all of them
-  // at the point infinity. before: how many all slots before it have.
-  uint8_t met[kMaxColumns];
-  int16_t before[kMaxColumns + 1];
+  // The phases that keep a slot, and how many of them all slots before it have.
+  uint8_t met[kMaxSlots];
+  int16_t before[kMaxSlots + 1];
+  // In the order of slots and then phases, which is that of the packed weight: the index among the
+  // caller's columns; -1 where a gathered clip has a phase that does not keep the slot.
+  int products;
+  int16_t source[kMaxColumns];
+  int channels;  // of the caller's weight
   int threads, tiles, team;
   bool narrow;    // whether the packed weight has sixteen bits
   bool streamed;  // whether the result is written past the caches
@@ -89,18 +96,18 @@ static Axis make_axis(const vw_axis& given) {
   Axis axis{};
   axis.input = given.input;
   axis.output = given.output;
-  axis.padding = given.padding;
   axis.m = given.m;
   axis.stride = given.stride;
   axis.taps = ceil_div(given.taps, given.stride);
-  for (int offset = 0; offset < given.stride; ++offset) {
-    const int tap = (given.padding + offset) % given.stride;  // its first
-    if (tap >= given.taps) continue;
-    axis.phase[axis.phases++] = {offset, (tap - given.padding - offset) / given.stride,
-                                 ceil_div(given.input - offset, given.stride),
-                                 ceil_div(given.taps - tap, given.stride) == axis.taps};
-  }
   axis.alpha = given.m + axis.taps - 1;
+  // The caller's positions are in the order of the phases' first taps.
+  for (int tap = 0; tap < least(given.taps, given.stride); ++tap) {
+    const int offset = (given.stride + tap - given.padding % given.stride) % given.stride;
+    const int own = given.m + ceil_div(given.taps - tap, given.stride) - 1;
+    axis.phase[axis.phases++] = {offset, (tap - given.padding - offset) / given.stride,
+                                 ceil_div(given.input - offset, given.stride), axis.positions, own};
+    axis.positions += own;
+  }
   axis.tiles = ceil_div(given.output, given.m);
   axis.winograd = given.m > 1 && axis.taps > 1;
   Coefficients& c = axis.c;
@@ -151,30 +158,31 @@ static inline Phases phases_at(const Plan& plan, int index) {
   return {&plan.d.phase[index / (w * h)], &plan.h.phase[index / w % h], &plan.w.phase[index % w]};
 }
 
-static uint8_t phases_met(const Plan& plan, int d, int h, int w) {
-  uint8_t met = 0;
-  for (int index = 0; index < plan.phases; ++index) {
-    const Phases of = phases_at(plan, index);
-    const bool zero = (!of.d->full && d == plan.d.alpha - 1) ||
-                      (!of.h->full && h == plan.h.alpha - 1) ||
-                      (!of.w->full && w == plan.w.alpha - 1);
-    if (!zero) met |= uint8_t(1 << index);
-  }
-  return met;
+// The caller's position that is place d, h, w of a phase; -1 for none.
+static int position_of(const Plan& plan, const Phases& of, int d, int h, int w) {
+  if (d >= of.d->positions || h >= of.h->positions || w >= of.w->positions) return -1;
+  return ((of.d->start + d) * plan.h.positions + of.h->start + h) * plan.w.positions + of.w->start +
+         w;
 }
 
 static inline void without_stride(Axis& axis) {
   axis.stride = axis.phases = 1;
   axis.input = axis.tiles * axis.m + axis.taps - 1;
-  axis.padding = 0;
-  axis.phase[0] = {0, 0, axis.input, true};
+  axis.phase[0] = {0, 0, axis.input, 0, axis.alpha};
 }
 
+static bool is_gathered(const Plan& plan) {
+  return plan.phases > 1 &&
+         2 * ceil_div(plan.in.count * plan.phases, kLanes) <= plan.phases * plan.in.vectors;
+}
+
+// From here on a clip without strides, whose channels are those of all phases.
 static void gather_beforehand(Plan& plan) {
-  plan.gathered = plan.phases > 1 &&
-                  2 * ceil_div(plan.in.count * plan.phases, kLanes) <= plan.phases * plan.in.vectors;
-  if (!plan.gathered) return;
   plan.clip = {plan.d, plan.h, plan.w, plan.in.count, plan.x_last};
+  for (int slot = 0; slot < plan.slots; ++slot) {
+    plan.met[slot] = 1;
+    plan.before[slot + 1] = int16_t(slot + 1);
+  }
   const int channels = plan.in.count * plan.phases;
   plan.in = {channels, ceil_div(channels, kLanes)};
   plan.phases = 1;
@@ -184,40 +192,68 @@ static void gather_beforehand(Plan& plan) {
   without_stride(plan.w);
 }
 
-static void make_plan(const vw_problem& given, Plan& plan) {
+// As if an axis had only one phase.
+static void take_phase(Axis& axis, int index) {
+  axis.phase[0] = axis.phase[index];
+  axis.phases = 1;
+}
+
+static inline int phases_of(const vw_problem& given) {
+  int count = 1;
+  for (const vw_axis& axis : given.axis) count *= least(axis.taps, axis.stride);
+  return count;
+}
+
+// only: the number of the phase that is planned for; -1: all of them.
+static void make_plan(const vw_problem& given, Plan& plan, int only = -1) {
   plan.d = make_axis(given.axis[0]);
   plan.h = make_axis(given.axis[1]);
   plan.w = make_axis(given.axis[2]);
   plan.batch = given.batch;
+  if (only >= 0) {
+    const int w = plan.w.phases, h = plan.h.phases;
+    take_phase(plan.d, only / (w * h));
+    take_phase(plan.h, only / w % h);
+    take_phase(plan.w, only % w);
+  }
   plan.in = {given.in_channels, ceil_div(given.in_channels, kLanes)};
   plan.phases = plan.d.phases * plan.h.phases * plan.w.phases;
   plan.out = {given.out_channels, ceil_div(given.out_channels, kLanes)};
   plan.x_last = given.x_channels_last;
   plan.y_last = given.y_channels_last;
-  gather_beforehand(plan);
+  plan.columns = given.columns;
+  plan.channels = given.in_channels;
+  plan.gathered = is_gathered(plan);
   int16_t index[kMaxColumns];
   const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
-  for (int p = 0; p < ad * ah * aw; ++p) index[p] = -1;
+  for (int p = 0; p < plan.d.positions * plan.h.positions * plan.w.positions; ++p) index[p] = -1;
   for (int i = 0; i < given.columns; ++i) index[given.column[i]] = int16_t(i);
   uint8_t depths[kMaxAlpha * kMaxAlpha];  // masks of all lines
   int kept = 0;
-  plan.slots = 0;
+  plan.slots = plan.products = 0;
   plan.before[0] = 0;
   for (int w = 0; w < aw; ++w)
     for (int h = 0; h < ah; ++h) {
       uint8_t& mask = depths[w * ah + h];
       mask = 0;
       for (int d = 0; d < ad; ++d) {
-        const int16_t i = index[(d * ah + h) * aw + w];
-        if (i < 0) continue;
+        uint8_t met = 0;
+        int products = plan.products;
+        for (int phase = 0; phase < plan.phases; ++phase) {
+          const int position = position_of(plan, phases_at(plan, phase), d, h, w);
+          const int16_t source = position < 0 ? int16_t(-1) : index[position];
+          if (source >= 0) met |= uint8_t(1 << phase);
+          if (source >= 0 || plan.gathered) plan.source[products++] = source;
+        }
+        if (!met) continue;
         mask |= uint8_t(1 << d);
-        const int slot = plan.slots++;
-        plan.source[slot] = i;
-        plan.met[slot] = phases_met(plan, d, h, w);
-        plan.before[slot + 1] = int16_t(plan.before[slot] + __builtin_popcount(plan.met[slot]));
+        plan.products = products;
+        plan.met[plan.slots++] = met;
+        plan.before[plan.slots] = int16_t(products);
       }
       kept += mask != 0;
     }
+  if (plan.gathered) gather_beforehand(plan);
   bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
   for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];
   const bool special = plan.h.taps > 1 && ah >= 4;

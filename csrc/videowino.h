@@ -28,7 +28,10 @@ typedef struct {
   vw_axis axis[3];
   int32_t x_channels_last, y_channels_last; /* N D H W C, else N C D H W */
   int32_t columns;                          /* kept ones */
-  const int32_t* column;                    /* their positions, depth slowest, width fastest */
+  const int32_t* column;                    /* their positions, depth slowest, width fastest; along
+                                               an axis with a stride those of the first tap's class
+                                               (taps 0, s, ...) before those of the next, each class
+                                               m + taps - 1 */
   int32_t threads;
   int32_t tiles;                            /* a block holds about so many; 0: chosen here */
   int32_t team;                             /* 1: threads share blocks; 0: each its own; -1: chosen */
@@ -53,10 +56,7 @@ typedef struct {
   const float* scale; /* of each kept column, or null: applied is a column times its scale */
 } vw_weight;
 
-/* To the layout that vw_forward reads, times the scale; always in 32 bits.
-   With strides, channel q * in_channels + c of u is channel c of phase q: of those clips that have
-   taps, depth slowest, the even samples before the odd ones. A phase with a tap less than the others
-   lacks the last, and must have zeros at the last column of that axis. */
+/* To the layout that vw_forward reads, times the scale; always in 32 bits. */
 VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed);
 
 /* What a weight is made of: U[column] = sum of rows[column][term] times part `term`. The parts are
@@ -70,7 +70,7 @@ typedef struct {
   int32_t rank;         /* 0 without left, at most VW_MOST_RANK */
 } vw_factors;
 
-/* As vw_pack, without strides; 0, or 1 where memory is lacking. */
+/* As vw_pack; 0, or 1 where memory is lacking. */
 VW_API int vw_pack_factors(const vw_problem* problem, const vw_factors* factors, float* packed);
 
 /* U without the scale, (kept columns, C_out, C_in). */
@@ -112,7 +112,7 @@ VW_API int vw_run(const vw_call* call, const float* x, const float* residual, fl
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
 
-/* Gradients of what vw_forward computed from u without strides; each is null where it is not asked for. u, and du
+/* Gradients of what vw_forward computed from u; each is null where it is not asked for. u, and du
    beside it, have an in stride of 1 and an out stride of C_in. 0, or 1 where memory is lacking.
    u: needed for dx and gate.  dx: as x.  du: times the scale; columns that are not kept stay as they
    are.  gate: of each kept column, the sum of u times its gradient before the scale; with du. */

@@ -16,7 +16,7 @@ constexpr int kTogether = 4;  // vectors of channels
 struct Scratch {
   alignas(64) float patch[kMaxAlpha * kMaxAlpha * kLanes];
   alignas(64) float rows[kMaxAlpha * kMaxAlpha * kLanes];
-  alignas(64) float frames[kTogether][kMaxColumns * kLanes];
+  alignas(64) float frames[kTogether][kMaxSlots * kLanes];
   alignas(64) float result[kMaxAlpha * kMaxAlpha * kMaxAlpha * kLanes];
 };
 

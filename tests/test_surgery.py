@@ -69,6 +69,21 @@ def test_report_says_why_layers_stay(net, clip, monkeypatch):
     assert "2 of 5 convolutions are Winograd convolutions, with" in text
 
 
+@pytest.mark.parametrize(("kind", "rank"), [("spatial", 8), ("vanilla", 8), ("low_rank", 4)])
+def test_layers_with_strides_when_asked(net, clip, kind, rank):
+    expected, weight = net(clip), net.stem.weight.detach().clone()
+    done = videowino.convert(
+        net, parameterization=kind, rank=rank, tile=2, strided=True, example=clip
+    )
+    assert isinstance(net.stem, WinogradConv3d) and net.stem.stride == (1, 2, 2)
+    assert "F(2x2x2, 3x3x3 / 1x2x2)" in str(done)
+    torch.testing.assert_close(net(clip), expected, rtol=1e-4, atol=1e-5)
+    videowino.restore(net)
+    assert type(net.stem) is nn.Conv3d and net.stem.stride == (1, 2, 2)
+    torch.testing.assert_close(net.stem.weight, weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net(clip), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_training_mode_device_type_and_requires_grad_are_kept(net):
     net.train()
     net.shared.requires_grad_(False)

@@ -49,6 +49,13 @@ def test_by_the_clock():
     assert set(found) == {"0", "1", "2", "3"} and found["3"][0] == 1
 
 
+@built
+def test_with_strides_when_asked():
+    found = videowino.fastest_tiles(network(), CLIP, budget=0, strided=True)
+    assert set(found) == {"0", "1", "2", "3", "4"}
+    assert found["4"][0] == 1 and max(found["4"]) > 1  # of one output frame
+
+
 def test_without_kernels_there_is_nothing_to_choose(monkeypatch):
     monkeypatch.setattr(native, "library", lambda: None)
     assert videowino.fastest_tiles(network(), CLIP) == {}

@@ -21,6 +21,7 @@ def choose(
     include: Patterns,
     exclude: Patterns,
     keeps_ties: bool,
+    strided: bool = False,
 ) -> tuple[dict[str, nn.Conv3d], dict[str, str]]:
     """The convolutions to swap, and for the others why not.
 
@@ -30,6 +31,7 @@ def choose(
         include: Shell patterns of names to swap; all when None.
         exclude: Shell patterns of names to leave.
         keeps_ties: Whether a weight that is another module's too stays so in a swap.
+        strided: Whether strides of 2 are swapped.
 
     Raises:
         ValueError: A pattern matches nothing.
@@ -46,7 +48,7 @@ def choose(
             if asked is None:
                 notes[name] = ALREADY
             continue
-        reason = asked or ineligible_reason(layer)
+        reason = asked or ineligible_reason(layer, strided)
         if reason is None and not keeps_ties and uses[id(layer.weight)] > 1:
             reason = "its weight is another layer's too, which only spatial keeps so"
         if reason:
@@ -63,7 +65,7 @@ def fit_layer(name: str, conv: nn.Conv3d, tile: int | Sequence[int], points: str
         ValueError: The points are for another kernel.
     """
     try:
-        return fit_tile(tile, conv.kernel_size, points)
+        return fit_tile(tile, conv.kernel_size, points, conv.stride)
     except ValueError as error:
         raise ValueError(
             f"layer {name!r}: {error}; points are for one kernel, convert the layers of each "

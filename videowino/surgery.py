@@ -36,14 +36,16 @@ def convert(
     points: str | None = None,
     include: Patterns = None,
     exclude: Patterns = None,
+    strided: bool = False,
     example: Any = None,
 ) -> ConversionReport:
     """Replace every eligible Conv3d of a model, in place, by a `WinogradConv3d` that equals it.
 
-    A module used in several places is swapped once and stays shared. Layers with stride,
-    dilation, groups, other taps or hooks stay, as do tied weights unless `spatial`, and Winograd
-    layers that are there already; the report says why. It also says where float32 rounding is
-    expected to exceed `ROUNDING`, with a warning: long kernels and large tiles.
+    A module used in several places is swapped once and stays shared. Layers with stride
+    (unless `strided`), dilation, groups, other taps or hooks stay, as do tied weights unless
+    `spatial`, and Winograd layers that are there already; the report says why. It also says where
+    float32 rounding is expected to exceed `ROUNDING`, with a warning: long kernels and large
+    tiles.
 
     Args:
         model: Any module that contains Conv3d.
@@ -58,6 +60,10 @@ def convert(
             convert them apart, with `include`.
         include: Shell patterns of layer names to swap, "layer1.*"; all when None.
         exclude: Shell patterns of layer names to leave.
+        strided: Whether to swap layers with strides of 2 as well. They save fewer multiplications
+            (2m + 1 positions for m outputs of three taps instead of m + 2), deployed networks run
+            them by Winograd in any case, and the stem, often one of them, is the layer that bears
+            pruning least: so only when asked, for networks that are pruned far.
         example: A clip N C D H W (or what the model takes), to count multiplications for.
 
     Returns:
@@ -73,7 +79,7 @@ def convert(
         fit_tile(tile, (3, 3, 3))
     sizes = _sizes(model, example)
     found = dict(convolutions(model))
-    chosen, notes = choose(model, found, include, exclude, parameterization == "spatial")
+    chosen, notes = choose(model, found, include, exclude, parameterization == "spatial", strided)
     asked = {name: _tile_of(name, tile) for name in chosen}
     if isinstance(tile, Mapping) and (unknown := sorted(set(tile) - set(found))):
         raise ValueError(f"tile: the model has no convolution {unknown[0]!r}")
@@ -268,6 +274,7 @@ def _conv_from(layer: WinogradConv3d, spatial: Tensor, padding: Any) -> nn.Conv3
         layer.in_channels,
         layer.out_channels,
         layer.tile.taps,
+        layer.tile.stride,
         padding=padding,
         bias=layer.bias is not None,
         padding_mode=layer.padding_mode,

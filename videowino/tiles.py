@@ -15,7 +15,7 @@ from videowino.multiplications import convolutions
 from videowino.timing import alternate
 from videowino.winograd import WinogradConv3d, ineligible_reason, reference, select_columns
 from videowino.winograd.padding import normalize_padding
-from videowino.winograd.tile import Tile, Triple
+from videowino.winograd.tile import Tile, Triple, fit_tile
 
 
 def fastest_tiles(
@@ -23,6 +23,7 @@ def fastest_tiles(
     example: Any,
     sparsity: float = 0.0,
     *,
+    strided: bool = False,
     budget: float = 0.1,
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, Triple]:
@@ -36,6 +37,7 @@ def fastest_tiles(
         model: With Conv3d layers; left as it is.
         example: What it takes, a clip N C D H W usually, of the size to come.
         sparsity: Fraction of columns that will be pruned.
+        strided: As of `convert`.
         budget: Seconds for each geometry.
         progress: Called with the layers done and how many there are.
 
@@ -51,7 +53,7 @@ def fastest_tiles(
     layers = {
         name: conv
         for name, conv in convolutions(model)
-        if isinstance(conv, nn.Conv3d) and ineligible_reason(conv) is None
+        if isinstance(conv, nn.Conv3d) and ineligible_reason(conv, strided) is None
     }
     clips = _inputs(model, layers, example)
     known: dict[tuple[object, ...], Triple | None] = {}
@@ -62,8 +64,8 @@ def fastest_tiles(
         if name not in clips:
             continue
         clip = clips[name]
-        geometry = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.padding)
-        key = (*geometry, conv.padding_mode, tuple(clip.shape))
+        geometry = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride)
+        key = (*geometry, conv.padding, conv.padding_mode, tuple(clip.shape))
         if key not in known:
             known[key] = _fastest(conv, clip, sparsity, budget)
         tile = known[key]
@@ -73,11 +75,10 @@ def fastest_tiles(
 
 
 def _fastest(conv: nn.Conv3d, clip: Tensor, sparsity: float, budget: float) -> Triple | None:
-    taps: Triple = conv.kernel_size  # type: ignore[assignment]
-    size = reference.output_size(
-        clip.shape, Tile((1, 1, 1), taps), normalize_padding(conv.padding, taps)
-    )
-    tiles = [tile for tile in sensible_tiles(taps, size) if cpu.takes(torch.float32, tile)]
+    one = fit_tile(1, conv.kernel_size, stride=conv.stride)
+    size = reference.output_size(clip.shape, one, normalize_padding(conv.padding, one.taps))
+    sensible = sensible_tiles(conv.kernel_size, size, conv.stride)
+    tiles = [tile for tile in sensible if cpu.takes(torch.float32, tile)]
     if not tiles:
         return None
     x = torch.randn(clip.shape).contiguous(memory_format=torch.channels_last_3d)

@@ -38,10 +38,12 @@ def test_it_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("parameterization", ["spatial", "vanilla", "low_rank", "factored"])
-@pytest.mark.parametrize("compensate", [False, True])
-def test_winograd_layers_of_every_kind(tmp_path, parameterization, compensate):
+@pytest.mark.parametrize(("compensate", "strided"), [(False, False), (True, True)])
+def test_winograd_layers_of_every_kind(tmp_path, parameterization, compensate, strided):
     model = trained(Network())
-    videowino.convert(model, parameterization=parameterization, rank=5, tile=(2, 4, 4))
+    videowino.convert(
+        model, parameterization=parameterization, rank=5, tile=(2, 4, 4), strided=strided
+    )
     torch.manual_seed(1)
     for parameter in model.parameters():  # as if trained
         parameter.data += 0.1 * parameter.detach().std().nan_to_num(1) * torch.randn_like(parameter)
@@ -51,6 +53,7 @@ def test_winograd_layers_of_every_kind(tmp_path, parameterization, compensate):
     assert loaded.check(model, [CLIP]) < 1e-4
     columns = [layer.columns for layer in loaded.report(repeats=1).layers]
     assert columns.count("72/144") == 3
+    assert columns.count("203/405") == strided  # 202.5, the nearest even number pruned
     again = tmp_path / "again.vwino"
     loaded.save(again)
     assert videowino.load(again, budget=0).check(model, [CLIP]) < 1e-4

@@ -11,7 +11,7 @@ from torch import nn
 import videowino
 from tests.deployment.networks import CLIP, Network, trained
 from videowino.deployment import tune
-from videowino.deployment.convolution import FusedConv3d, sensible_tiles
+from videowino.deployment.convolution import FusedConv3d, tiles_of
 from videowino.deployment.linear import FusedLinear
 from videowino.deployment.tune import Tuner
 from videowino.kernels import native
@@ -99,7 +99,7 @@ def test_fully_connected_layers(wanted, relu, monkeypatch):
 )
 @built
 def test_tiles_worth_a_measurement(conv, shape, tiles):
-    found = sensible_tiles(conv, torch.empty(shape))
+    found = tiles_of(conv, torch.empty(shape))
     assert tiles <= set(found) and len(found) == len(set(found)) and bool(found) == bool(tiles)
     if conv.kernel_size == (3, 3, 3) and found:
         assert all(m <= n for tile in found for m, n in zip(tile, shape[2:]))

@@ -43,6 +43,14 @@ bool close(const char* what, double a, double b, double scale) {
   return false;
 }
 
+// Positions of an axis: for each first tap those of the taps a stride apart.
+int positions_of(const vw_axis& axis) {
+  int positions = 0;
+  for (int tap = 0; tap < std::min(axis.taps, axis.stride); ++tap)
+    positions += axis.m + (axis.taps - tap + axis.stride - 1) / axis.stride - 1;
+  return positions;
+}
+
 // The same weight packed from factors and from U; gradients of the factors.
 bool exercise_factors(const vw_problem& p, const std::vector<float>& scale) {
   const size_t channels = size_t(p.in_channels) * p.out_channels, columns = size_t(p.columns);
@@ -79,13 +87,13 @@ bool exercise() {
   const float points[] = {1.0f, 0.5f, 2.0f};
   for (vw_axis& axis : p.axis) {
     axis.m = pick({1, 2, 3, 4, 5, 6});
-    axis.taps = between(1, axis.m < 6 ? 4 : 3);
-    axis.stride = 1;
+    axis.stride = pick({1, 1, 2});
+    axis.taps = between(1, (axis.m < 6 ? 4 : 3) * axis.stride);
     axis.padding = between(0, 2);
     axis.input = between(std::max(1, axis.taps - 2 * axis.padding), 11);
-    axis.output = axis.input + 2 * axis.padding - axis.taps + 1;
+    axis.output = (axis.input + 2 * axis.padding - axis.taps) / axis.stride + 1;
     std::copy(points, points + 3, axis.points);
-    positions *= axis.m + axis.taps - 1;
+    positions *= positions_of(axis);
     in *= axis.input;
     out *= axis.output;
   }
@@ -150,7 +158,8 @@ bool exercise() {
   good &= close("sixteen bits", std::sqrt(difference), 0, norm(y) + 1e-3);
   if (!good)
     for (const vw_axis& axis : p.axis)
-      std::printf("  F(%d, %d) padding %d of %d\n", axis.m, axis.taps, axis.padding, axis.input);
+      std::printf("  F(%d, %d / %d) padding %d of %d\n", axis.m, axis.taps, axis.stride,
+                  axis.padding, axis.input);
   return good;
 }
 
@@ -161,9 +170,9 @@ bool exercise_strides() {
   p.in_channels = pick({1, 3, 16, 17, 40});
   p.out_channels = pick({1, 5, 16, 70});
   const float points[] = {1.0f, 0.5f, 2.0f};
-  // An axis without transforms has the taps themselves as columns, whatever the points are.
+  // An axis without transforms has the taps themselves as columns, those a stride apart together.
   size_t in = size_t(p.batch) * p.in_channels, out = size_t(p.batch) * p.out_channels;
-  int positions = 1, phases = 1;
+  int positions = 1;
   for (vw_axis& axis : p.axis) {
     axis.m = 1;
     axis.stride = pick({1, 2});
@@ -172,8 +181,7 @@ bool exercise_strides() {
     axis.input = between(std::max(1, axis.taps - 2 * axis.padding), 9);
     axis.output = (axis.input + 2 * axis.padding - axis.taps) / axis.stride + 1;
     std::copy(points, points + 3, axis.points);
-    positions *= (axis.taps + axis.stride - 1) / axis.stride;
-    phases *= std::min(axis.taps, axis.stride);
+    positions *= axis.taps;
     in *= axis.input;
     out *= axis.output;
   }
@@ -188,24 +196,9 @@ bool exercise_strides() {
   p.team = pick({-1, 0, 1});
   p.weight_bits = 32;
   const std::vector<float> x = random_floats(in);
-  const size_t channels = size_t(p.in_channels) * phases;
-  std::vector<float> u = random_floats(positions * channels * p.out_channels);
-  // A phase has every stride-th tap, from its first; where it has one less than others, the last
-  // column is zero.
-  for (size_t i = 0; i < u.size(); ++i) {
-    size_t column = i / (channels * p.out_channels), phase = i % channels / p.in_channels;
-    for (int axis = 2; axis >= 0; --axis) {
-      const vw_axis& a = p.axis[axis];
-      const int alpha = (a.taps + a.stride - 1) / a.stride, count = std::min(a.taps, a.stride);
-      const int at = int(column % alpha), parity = int(phase % count);
-      column /= alpha;
-      phase /= count;
-      const int first = a.taps > 1 ? (parity + a.padding) % a.stride : 0;
-      if (first + at * a.stride >= a.taps) u[i] = 0;
-    }
-  }
-  const vw_weight weight{u.data(), int64_t(channels * p.out_channels), int64_t(channels), 1, nullptr,
-                         nullptr};
+  const int64_t channels = int64_t(p.in_channels) * p.out_channels;
+  const std::vector<float> u = random_floats(positions * channels);
+  const vw_weight weight{const_cast<float*>(u.data()), channels, p.in_channels, 1, nullptr, nullptr};
   std::vector<float> packed(vw_packed_bytes(&p) / 4), y(out);
   vw_pack(&p, &weight, packed.data());
   vw_epilogue nothing{};
@@ -228,24 +221,22 @@ bool exercise_strides() {
             for (t[0] = 0; t[0] < p.axis[0].taps; ++t[0])
               for (t[1] = 0; t[1] < p.axis[1].taps; ++t[1])
                 for (t[2] = 0; t[2] < p.axis[2].taps; ++t[2]) {
-                  int at[3], column = 0, phase = 0;
+                  int at[3], column = 0;
                   bool inside = true;
                   for (int i = 0; i < 3; ++i) {
                     const vw_axis& axis = p.axis[i];
                     at[i] = o[i] * axis.stride + t[i] - axis.padding;
                     inside = inside && at[i] >= 0 && at[i] < axis.input;
-                    column = column * ((axis.taps + axis.stride - 1) / axis.stride) + t[i] / axis.stride;
-                    // Phases by the parity of the clip's samples; with one tap there is one.
-                    const int parity = (t[i] + axis.padding) % axis.stride;
-                    phase = phase * std::min(axis.taps, axis.stride) + (axis.taps > 1 ? parity : 0);
+                    int tap = t[i] / axis.stride;
+                    if (t[i] % axis.stride) tap += (axis.taps + axis.stride - 1) / axis.stride;
+                    column = column * axis.taps + tap;
                   }
                   if (!inside) continue;
                   for (int c = 0; c < p.in_channels; ++c) {
                     const double term =
                         double(x[place(p.x_channels_last, p.in_channels, n, c, at, p.axis,
                                        &vw_axis::input)]) *
-                        u[(size_t(column) * p.out_channels + k) * channels +
-                          size_t(phase) * p.in_channels + c];
+                        u[column * channels + size_t(k) * p.in_channels + c];
                     sum += term;
                     size += std::abs(term);
                   }

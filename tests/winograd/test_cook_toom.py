@@ -61,3 +61,41 @@ def test_bad_sizes():
         cook_toom(0, 3)
     with pytest.raises(ValueError, match=r"F\(4, 3\) needs 5 different finite points, got 0, 1"):
         cook_toom(4, 3, (Q(0), Q(1)))
+
+
+@pytest.mark.parametrize("taps", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("m", range(1, 5))
+@pytest.mark.parametrize("stride", [2, 3])
+def test_every_default_is_exact_with_a_stride(m, taps, stride):
+    transforms = cook_toom(m, taps, stride=stride)
+    g = [Q(k * k - 3, 7) for k in range(taps)]
+    d = [Q(5 * j - 11, 3) for j in range(stride * (m - 1) + taps)]
+
+    def times(matrix, vector):
+        return [sum(a * v for a, v in zip(row, vector, strict=True)) for row in matrix]
+
+    product = [
+        u * v for u, v in zip(times(transforms.filter, g), times(transforms.input, d), strict=True)
+    ]
+    direct = [sum(g[k] * d[stride * i + k] for k in range(taps)) for i in range(m)]
+    assert times(transforms.output, product) == direct
+    if taps >= stride:
+        assert len(transforms.input) == len(d)
+
+
+def test_f23_with_stride_2_written_out():
+    t = cook_toom(2, 3, parse_points("0,1"), stride=2)
+    assert t.output == ((1, 1, 0, 1, 1), (0, 1, 1, 0, 1))
+    assert t.filter == ((-1, 0, 0), (1, 0, 1), (0, 0, 1), (0, -1, 0), (0, 1, 0))
+    assert t.input == (
+        (-1, 0, 1, 0, 0),
+        (0, 0, 1, 0, 0),
+        (0, 0, -1, 0, 1),
+        (0, -1, 0, 1, 0),
+        (0, 0, 0, 1, 0),
+    )
+
+
+def test_bad_stride():
+    with pytest.raises(ValueError, match="stride=0 does not exist"):
+        cook_toom(2, 3, stride=0)

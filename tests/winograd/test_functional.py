@@ -170,7 +170,7 @@ def test_opcheck(residual, relu, bits):
         (
             x, p["spatial"], None, p["winograd"], p["left"], p["right"], p["gate"],
             torch.arange(0, 144, 3), p["bias"], added if residual else None,
-            3, [2, 4, 4], [3, 3, 3], "", [1] * 6, relu, bits, True,
+            3, [2, 4, 4], [3, 3, 3], [1, 1, 1], "", [1] * 6, relu, bits, True,
         ),
     )  # fmt: skip
 

@@ -241,7 +241,7 @@ def test_what_pruned_columns_have_given_away():
 @pytest.mark.parametrize(
     ("conv", "reason"),
     [
-        (nn.Conv3d(2, 2, 3, stride=(1, 2, 2)), "stride 1x2x2"),
+        (nn.Conv3d(2, 2, 3, stride=(1, 3, 3)), "stride 1x3x3"),
         (nn.Conv3d(2, 2, 3, dilation=2), "dilation 2x2x2"),
         (nn.Conv3d(2, 2, 3, groups=2), "2 groups"),
         (nn.Conv3d(2, 2, 1), "kernel 1x1x1"),

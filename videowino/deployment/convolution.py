@@ -13,17 +13,14 @@ from videowino.deployment.folded import FoldedConv3d
 from videowino.deployment.tune import Run, Tuned, Tuner
 from videowino.fastest import OneDnnConv3d
 from videowino.kernels import cpu
-from videowino.kernels.chooser import TILES
+from videowino.kernels.chooser import sensible_tiles
 from videowino.kernels.frozen import FrozenConv3d
 from videowino.winograd import WinogradConv3d
-from videowino.winograd.phases import phase_taps, strided_size
-from videowino.winograd.tile import Triple
+from videowino.winograd.reference import output_size
+from videowino.winograd.tile import Triple, fit_tile
 
 _LAST = torch.channels_last_3d
 DIRECT, PRODUCT = "direct", "product"
-#: With strides small tiles pay as well: each position has weights of up to eight phases, and wide
-#: layers wait for them.
-_STRIDED: tuple[Triple, ...] = ((4, 4, 4), (2, 4, 4), (4, 3, 3), (2, 3, 3), (4, 2, 2), (2, 2, 2))
 
 
 class FusedConv3d(Tuned):
@@ -60,7 +57,7 @@ class FusedConv3d(Tuned):
         assert isinstance(self.conv, nn.Conv3d)
         found: dict[str, Callable[[], Run]] = {DIRECT: lambda: self._laid(self._direct())}
         if x.device.type == "cpu" and x.dtype == torch.float32:
-            for m in sensible_tiles(self.conv, x):
+            for m in tiles_of(self.conv, x):
                 name = self._name(m)
                 found.setdefault(name, partial(self._by, m))
         return found
@@ -98,10 +95,7 @@ class FusedConv3d(Tuned):
         assert isinstance(self.conv, nn.Conv3d)
         if max(self.conv.kernel_size) == 1:
             return PRODUCT
-        outputs, taps, stride = (
-            "x".join(map(str, sizes)) for sizes in (m, self.conv.kernel_size, self.conv.stride)
-        )
-        return f"F({outputs}, {taps}" + (")" if max(self.conv.stride) == 1 else f" / {stride})")
+        return str(fit_tile(m, self.conv.kernel_size, stride=self.conv.stride))
 
     def _laid(self, run: Run) -> Run:
         if not self.keep_layout:
@@ -114,20 +108,16 @@ class FusedConv3d(Tuned):
         return laid
 
 
-def sensible_tiles(conv: nn.Conv3d, x: Tensor) -> list[Triple]:
-    """Tiles worth a measurement, cut to the result; none where the kernel does not compute it."""
+def tiles_of(conv: nn.Conv3d, x: Tensor) -> list[Triple]:
+    """Tiles worth a measurement; none where the kernel does not compute the convolution."""
     if not FrozenConv3d.fits(conv, (1, 1, 1)):
         return []
-    assert not isinstance(conv.padding, str)
-    taps = phase_taps(conv.kernel_size, conv.stride)
-    size = strided_size(x.shape[2:], conv.kernel_size, conv.stride, conv.padding)
-    found: list[Triple] = []
-    for tile in TILES if max(conv.stride) == 1 else _STRIDED:
-        d, h, w = (1 if r == 1 else min(m, n) for m, n, r in zip(tile, size, taps, strict=True))
-        useful = max(d, h, w) > 1 or max(taps) == 1
-        if (d, h, w) not in found and useful and FrozenConv3d.fits(conv, (d, h, w)):
-            found.append((d, h, w))
-    return found
+    one = FrozenConv3d(conv, (1, 1, 1))
+    if max(one.tile.phase_taps) == 1:
+        return [(1, 1, 1)]
+    size = output_size(x.shape, one.tile, one.pads)
+    tiles = sensible_tiles(conv.kernel_size, size, conv.stride)
+    return [tile.m for tile in tiles if FrozenConv3d.fits(conv, tile.m)]
 
 
 def is_plain(module: nn.Module | None) -> bool:

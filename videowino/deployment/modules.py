@@ -20,7 +20,7 @@ _HOMES = (
     *("videowino.models.", "pytorchvideo.layers.", "pytorchvideo.models."),
 )
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
-_WINOGRAD = ("in_channels", "out_channels", "kernel_size", "padding", "padding_mode")
+_WINOGRAD = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "padding_mode")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 

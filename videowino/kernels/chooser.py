@@ -30,6 +30,16 @@ TILES: tuple[Triple, ...] = (
     (2, 2, 2),
     (1, 4, 4),
 )
+#: With strides small tiles pay as well: each position has weights of up to eight phases, and wide
+#: layers wait for them.
+STRIDED_TILES: tuple[Triple, ...] = (
+    (4, 4, 4),
+    (2, 4, 4),
+    (4, 3, 3),
+    (2, 3, 3),
+    (4, 2, 2),
+    (2, 2, 2),
+)
 DIRECT = "conv3d"
 
 
@@ -98,11 +108,14 @@ class TileChooser:
         return Choice(best if gained else None, {name: t.ms for name, t in times.items()})
 
 
-def sensible_tiles(taps: Sequence[int], size: Sequence[int]) -> Iterator[Tile]:
+def sensible_tiles(
+    taps: Sequence[int], size: Sequence[int], stride: Sequence[int] = (1, 1, 1)
+) -> Iterator[Tile]:
     """`TILES`, cut to the size of the result (D', H', W') and each only once."""
     seen = set()
-    for wanted in TILES:
-        tile = fit_tile([min(m, s) for m, s in zip(wanted, size, strict=True)], taps)
+    for wanted in TILES if max(stride) == 1 else STRIDED_TILES:
+        m = [min(m, s) for m, s in zip(wanted, size, strict=True)]
+        tile = fit_tile(m, taps, stride=stride)
         if tile not in seen and max(tile.m) > 1:
             seen.add(tile)
             yield tile

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from videowino.kernels import native
-from videowino.kernels.memory import pool
-from videowino.kernels.packed import Plain, pack
+from videowino.kernels.packed import pack
 from videowino.kernels.prepared import Prepared
 from videowino.kernels.problem import fits, make_problem
-from videowino.winograd.phases import phase_taps, phase_weight, strided_size
-from videowino.winograd.reference import Weights, memory_layout
-from videowino.winograd.tile import Tile, Triple, fit_tile
+from videowino.winograd.padding import normalize_padding
+from videowino.winograd.reference import Weights, memory_layout, output_size
+from videowino.winograd.tile import MAX_STRIDE, TAPS, fit_tile
 
 _LAST = torch.channels_last_3d
 _MOST_SHAPES = 16  # that are kept ready
@@ -31,17 +30,16 @@ class FrozenConv3d(nn.Module):
         m: Outputs a tile, per axis; one on axes with one tap.
 
     Attributes:
-        tile: Of the convolution, or with strides of its phases.
+        tile: Of the convolution.
+        pads: Zeros around the clip, (d0, d1, h0, h1, w0, w1).
     """
 
     def __init__(self, conv: nn.Conv3d, m: Sequence[int]) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
-        self.stride: Triple = tuple(conv.stride)  # type: ignore[assignment]
+        self.tile = fit_tile(m, conv.kernel_size, stride=conv.stride)
         assert not isinstance(conv.padding, str)
-        self.padding: Triple = tuple(conv.padding)  # type: ignore[assignment]
-        self.taps: Triple = tuple(conv.kernel_size)  # type: ignore[assignment]
-        self.tile = fit_tile(m, phase_taps(self.taps, self.stride))
+        self.pads = normalize_padding(tuple(conv.padding), self.tile.taps)
         self._packed: Tensor | None = None
         self._ready: dict[tuple[object, ...], Prepared] = {}
 
@@ -56,14 +54,14 @@ class FrozenConv3d(nn.Module):
             or isinstance(conv.padding, str)
             or conv.groups != 1
             or max(conv.dilation) > 1
-            or max(conv.stride) > 2
+            or max(conv.stride) > MAX_STRIDE
+            or any(taps not in TAPS for taps in conv.kernel_size)
             or conv.weight.dtype != torch.float32
             or conv.weight.device.type != "cpu"
             or native.library() is None
         ):
             return False
-        taps = phase_taps(conv.kernel_size, conv.stride)
-        return max(taps) <= 4 and fits(fit_tile(m, taps))
+        return fits(fit_tile(m, conv.kernel_size, stride=conv.stride))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         """relu(conv(x) + residual).
@@ -93,7 +91,7 @@ class FrozenConv3d(nn.Module):
         return y
 
     def _prepare(self, x: Tensor, relu: bool) -> Prepared:
-        size = strided_size(x.shape[2:], self.taps, self.stride, self.padding)
+        size = output_size(x.shape, self.tile, self.pads)
         problem = make_problem(
             tuple(x.shape),
             size,
@@ -101,13 +99,15 @@ class FrozenConv3d(nn.Module):
             self.weight.shape[0],
             None,
             self.tile,
-            tuple(p for p in self.padding for _ in range(2)),
+            self.pads,
             torch.get_num_threads(),
-            taps=self.taps,
-            stride=self.stride,
         )
         if self._packed is None:
-            self._packed = _pack(self.weight, self.stride, self.padding, self.tile, problem)
+            library = native.library()
+            assert library is not None
+            spatial = self.weight.detach()
+            channels = spatial.shape[0], spatial.shape[1]
+            self._packed = pack(Weights(channels, spatial=spatial), self.tile, problem, library)
         bias = None if self.bias is None else self.bias.detach().contiguous()
         shape = (x.shape[0], self.weight.shape[0], *size)
         return Prepared(shape, _LAST, problem, self._packed, bias, relu, [])
@@ -123,21 +123,4 @@ class FrozenConv3d(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         outs, ins = self.weight.shape[:2]
-        return f"{ins}, {outs}, {self.tile}, stride={self.stride}, padding={self.padding}"
-
-
-def _pack(
-    weight: Tensor, stride: Triple, padding: Triple, tile: Tile, problem: native.Problem
-) -> Tensor:
-    library = native.library()
-    assert library is not None
-    spatial = weight.detach()
-    if max(stride) == 1:
-        return pack(
-            Weights((spatial.shape[0], spatial.shape[1]), spatial=spatial), tile, problem, library
-        )
-    packed = pool.flat(-(-library.vw_packed_bytes(problem) // 4))
-    spatial = phase_weight(spatial, stride, padding)
-    u = Plain.of(Weights((spatial.shape[0], spatial.shape[1]), spatial=spatial), tile)
-    library.vw_pack(problem, u.native(), packed.data_ptr())
-    return packed
+        return f"{ins}, {outs}, {self.tile}, padding={self.pads[::2]}"

@@ -9,7 +9,7 @@ from videowino.winograd.tile import Tile, Triple
 
 _OUTPUTS = (1, 2, 3, 4, 5, 6)
 _TAPS = (1, 2, 3, 4)
-_MOST_POSITIONS = 8  # of an axis
+_MOST_POSITIONS = 8  # of an axis, in one phase
 # Sizes are counted in 32 bits and rounded up to whole tiles and vectors.
 _LARGEST = 2**31 - 2**6
 
@@ -17,8 +17,10 @@ _LARGEST = 2**31 - 2**6
 @cache
 def fits(tile: Tile) -> bool:
     """Whether the kernels compute with such a tile."""
-    sizes = all(m in _OUTPUTS and r in _TAPS for m, r in zip(tile.m, tile.taps, strict=True))
-    return sizes and max(tile.alpha) <= _MOST_POSITIONS and pairs(tile) is not None
+    axes = list(zip(tile.m, tile.phase_taps, strict=True))
+    sizes = all(m in _OUTPUTS and r in _TAPS for m, r in axes)
+    most = max(m + r - 1 for m, r in axes)
+    return sizes and most <= _MOST_POSITIONS and pairs(tile) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -32,8 +34,6 @@ def make_problem(
     padding: tuple[int, ...],
     threads: int,
     weight_bits: int = 32,
-    taps: Triple | None = None,
-    stride: Triple = (1, 1, 1),
 ) -> native.Problem:
     """As `native.Problem`.
 
@@ -43,12 +43,10 @@ def make_problem(
         channels_last: Whether the clip's and the result's channels are last in memory.
         out_channels: C_out.
         columns: The kept ones, int64, ascending; None for all.
-        tile: Of each phase of the convolution: of all of it without strides.
+        tile: One that `fits`.
         padding: (d0, d1, h0, h1, w0, w1).
         threads: To compute with.
         weight_bits: Of the packed weight.
-        taps: Of the filter, where it has strides; else the tile's.
-        stride: 1 or 2, per axis.
 
     Raises:
         ValueError: A size is beyond what the kernels can count, or columns are out of order.
@@ -61,7 +59,7 @@ def make_problem(
     for index, axis in enumerate(problem.axis):
         axis.input, axis.output = shape[2 + index], size[index]
         axis.padding, axis.m = padding[2 * index], tile.m[index]
-        axis.taps, axis.stride = (taps or tile.taps)[index], stride[index]
+        axis.taps, axis.stride = tile.taps[index], tile.stride[index]
         axis.points[: len(points[index])] = points[index]
     problem.x_channels_last, problem.y_channels_last = channels_last
     kept = range(tile.positions) if columns is None else memoryview(columns).cast("q")
@@ -79,11 +77,11 @@ def make_problem(
 def pairs(tile: Tile) -> tuple[tuple[float, ...], ...] | None:
     """The positive points of each axis, where they are 0 (or none) and pairs; else None."""
     axes: list[tuple[float, ...]] = []
-    for m, taps, transforms in zip(tile.m, tile.taps, tile.transforms(), strict=True):
+    for m, taps, transforms in zip(tile.m, tile.phase_taps, tile.transforms(), strict=True):
         if m == 1 or taps == 1:
             axes.append(())
             continue
-        finite = list(transforms.output[1][:-1])
+        finite = list(transforms.output[1][: m + taps - 2])
         if len(finite) % 2:
             if finite.pop(0) != 0:
                 return None

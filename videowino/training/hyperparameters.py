@@ -20,6 +20,7 @@ class WinogradConfig:
         points: interpolation points; the default set if None.
         include: shell patterns of layer names to swap; all eligible ones if None.
         exclude: shell patterns of layer names to leave as they are.
+        strided: whether layers with strides of 2 are swapped as well.
     """
 
     parameterization: Literal["spatial", "vanilla", "low_rank", "factored"] = "low_rank"
@@ -28,6 +29,7 @@ class WinogradConfig:
     points: str | None = None
     include: list[str] | None = None
     exclude: list[str] | None = None
+    strided: bool = False
 
 
 def check_same_network(checkpoint: dict[str, Any], hparams: dict[str, Any], name: str) -> None:

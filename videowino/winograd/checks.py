@@ -72,3 +72,5 @@ def check_finish(
         check_like_result("residual", finish.residual, x, out_channels, tile, pads)
     if finish.weight_bits not in WEIGHT_BITS:
         raise ValueError(f"weight_bits={finish.weight_bits!r} is unknown; choose 32 or 16")
+    if finish.weight_bits == 16 and max(tile.stride) > 1:
+        raise ValueError(f"weight_bits=16 is for stride 1, and {tile} has another; leave it at 32")

@@ -5,6 +5,11 @@ F(m, r) computes m outputs of an r-tap filter, ``y_i = sum_k g_k d_{i+k}``, as
 (Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray, arXiv 1509.09308).
 It is Toom-Cook polynomial multiplication, transposed: evaluate at alpha - 1 finite points and
 at infinity, multiply point by point, interpolate.
+
+With stride s output i meets sample s i + k with tap k. Taps of one class, k = q, q + s, ..., meet
+every s-th sample: each class is an F(m, ceil(r / s)) of its own, and their outputs are summed. Its
+positions stand class after class. A class with a tap less than the others has nothing at infinity,
+and leaves it out: all in all s (m - 1) + r positions where r >= s, as many as there are samples.
 """
 
 from collections.abc import Sequence
@@ -24,7 +29,7 @@ class Transforms1d:
     Attributes:
         output: A^T, m x alpha.
         filter: G, alpha x r.
-        input: B^T, alpha x alpha.
+        input: B^T, alpha x samples (s (m - 1) + r of them).
     """
 
     m: int
@@ -32,11 +37,14 @@ class Transforms1d:
     output: Matrix
     filter: Matrix
     input: Matrix
+    stride: int = 1
 
 
 @cache
-def cook_toom(m: int, taps: int, points: tuple[Fraction, ...] | None = None) -> Transforms1d:
-    """Build and verify the matrices of F(m, taps).
+def cook_toom(
+    m: int, taps: int, points: tuple[Fraction, ...] | None = None, stride: int = 1
+) -> Transforms1d:
+    """Build and verify the matrices of F(m, taps), or of F(m, taps / stride).
 
     With one tap or one output there is nothing to save, and the matrices are the trivial exact
     ones (identity transforms, alpha = m + taps - 1 all the same).
@@ -45,13 +53,21 @@ def cook_toom(m: int, taps: int, points: tuple[Fraction, ...] | None = None) -> 
         m: Outputs per tile.
         taps: Filter taps, r.
         points: The m + taps - 2 finite points; the defaults of `default_points` otherwise.
-            Infinity is always the last point. Unused with one tap or one output.
+            Infinity is always the last point. Unused with one tap or one output. With a stride
+            those of one class, of ceil(taps / stride) taps.
+        stride: Samples from one output's first to the next one's.
 
     Raises:
-        ValueError: m or taps below 1, or the wrong number of points, or a point twice.
+        ValueError: m, taps or stride below 1, or the wrong number of points, or a point twice.
     """
     if m < 1 or taps < 1:
         raise ValueError(f"F({m}, {taps}) does not exist; outputs and taps are at least 1")
+    if stride < 1:
+        raise ValueError(f"stride={stride} does not exist; it is at least 1")
+    if stride > 1:
+        result = _by_classes(cook_toom(m, -(-taps // stride), points), taps, stride)
+        verify(result)
+        return result
     if m == 1 or taps == 1:
         result = _trivial(m, taps)
     else:
@@ -68,7 +84,7 @@ def cook_toom(m: int, taps: int, points: tuple[Fraction, ...] | None = None) -> 
 
 
 def verify(transforms: Transforms1d) -> None:
-    """Check the bilinear identity exactly: sum_p A^T[i,p] G[p,k] B^T[p,j] = [j == i + k].
+    """Check the bilinear identity exactly: sum_p A^T[i,p] G[p,k] B^T[p,j] = [j == s i + k].
 
     Raises:
         ArithmeticError: The matrices do not compute the convolution.
@@ -77,13 +93,35 @@ def verify(transforms: Transforms1d) -> None:
     alpha = len(b)
     for i in range(transforms.m):
         for k in range(transforms.taps):
-            for j in range(alpha):
+            for j in range(len(b[0])):
                 total = sum(a[i][p] * g[p][k] * b[p][j] for p in range(alpha))
-                if total != (j == i + k):
+                if total != (j == transforms.stride * i + k):
                     raise ArithmeticError(
                         f"F({transforms.m}, {transforms.taps}): output {i}, tap {k}, "
                         f"input {j} gives {total}"
                     )
+
+
+def _by_classes(one: Transforms1d, taps: int, stride: int) -> Transforms1d:
+    """One class's matrices put together to those of all of them."""
+    m, zero = one.m, Fraction(0)
+    samples = stride * (m - 1) + taps
+    output: list[list[Fraction]] = [[] for _ in range(m)]
+    filter_rows, input_rows = [], []
+    for first in range(min(taps, stride)):
+        own = range(first, taps, stride)
+        positions = m + len(own) - 1
+        for i in range(m):
+            output[i] += one.output[i][:positions]
+        for p in range(positions):
+            row, seen = [zero] * taps, [zero] * samples
+            row[first::stride] = one.filter[p][: len(own)]
+            seen[first : first + stride * (positions - 1) + 1 : stride] = one.input[p][:positions]
+            filter_rows.append(tuple(row))
+            input_rows.append(tuple(seen))
+    return Transforms1d(
+        m, taps, tuple(map(tuple, output)), tuple(filter_rows), tuple(input_rows), stride
+    )
 
 
 def _from_points(m: int, taps: int, points: tuple[Fraction, ...]) -> Transforms1d:

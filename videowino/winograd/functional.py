@@ -32,7 +32,7 @@ def winograd_conv3d(
     relu: bool = False,
     weight_bits: int = 32,
 ) -> Tensor:
-    """3D convolution (stride 1, one group) by the Winograd algorithm.
+    """3D convolution (one group, no dilation) by the Winograd algorithm.
 
     ``U = (spatial K^T + winograd + left right) * gate`` over the kept columns; at least one of
     the three parts is given. Differentiable once in everything but `columns`.
@@ -41,7 +41,7 @@ def winograd_conv3d(
         x: N C_in D H W, float16, bfloat16, float32 or float64. Sixteen-bit input is transformed
             and summed in float32. Under autocast it is cast as conv3d's would be.
         out_channels: C_out.
-        tile: Outputs per tile, taps and points.
+        tile: Outputs per tile, taps, strides and points.
         spatial: (C_out, C_in, r_d, r_h, r_w), an ordinary filter.
         transform: (P', taps), used in place of K's kept rows, not differentiated.
         winograd: (C_out, C_in, P).
@@ -57,7 +57,7 @@ def winograd_conv3d(
             inference where reading wide weights is what takes the time; gradients pass it by.
 
     Returns:
-        N C_out D' H' W' with D' = D + d0 + d1 - r_d + 1 and so on.
+        N C_out D' H' W' with D' = (D + d0 + d1 - r_d) // s_d + 1 and so on.
 
     Raises:
         ValueError: A shape does not fit, no part is given, or the clip is smaller than the kernel.
@@ -83,8 +83,8 @@ def winograd_conv3d(
         return compute(x, weights, bias, tile, pads, finish, keep=True)
     return torch.ops.videowino.winograd_conv3d(
         x, spatial, transform, winograd, left, right, gate, columns, bias, residual,
-        out_channels, list(tile.m), list(tile.taps), tile.points, list(pads), relu, weight_bits,
-        changing,
+        out_channels, list(tile.m), list(tile.taps), list(tile.stride), tile.points, list(pads),
+        relu, weight_bits, changing,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`WinogradConv3d`: a stride-1 `nn.Conv3d` that trains and prunes in the Winograd domain.
+"""`WinogradConv3d`: an `nn.Conv3d` that trains and prunes in the Winograd domain.
 
 Shapes: x: N C_in D H W; U: (C_out, C_in, P); left: (C_out * C_in, s); right: (s, P).
 """
@@ -37,6 +37,7 @@ class WinogradConv3d(ColumnMask):
         in_channels: C_in.
         out_channels: C_out.
         kernel_size: Taps per axis: 1, 2, 3, 4, 5 or 7.
+        stride: 1 or 2, one number or per axis.
         padding: As `nn.Conv3d`, "same" and "valid" included.
         bias: Whether there is a bias.
         padding_mode: As `nn.Conv3d`.
@@ -62,7 +63,7 @@ class WinogradConv3d(ColumnMask):
         ValueError: Tile, rank, parameterization, taps or padding out of range.
     """
 
-    stride, dilation, groups = (1, 1, 1), (1, 1, 1), 1
+    dilation, groups = (1, 1, 1), 1
     weight_bits = 32
     bias: nn.Parameter | None
 
@@ -72,6 +73,7 @@ class WinogradConv3d(ColumnMask):
         out_channels: int,
         kernel_size: int | Sequence[int],
         *,
+        stride: int | Sequence[int] = 1,
         padding: int | str | Sequence[int] = 0,
         bias: bool = True,
         padding_mode: str = "zeros",
@@ -86,6 +88,7 @@ class WinogradConv3d(ColumnMask):
             in_channels,
             out_channels,
             kernel_size,  # type: ignore[arg-type]
+            stride,  # type: ignore[arg-type]
             padding=padding,  # type: ignore[arg-type]
             bias=bias,
             padding_mode=padding_mode,  # type: ignore[arg-type]
@@ -110,7 +113,7 @@ class WinogradConv3d(ColumnMask):
         Raises:
             ValueError: `conv` is not eligible (see `ineligible_reason`), or as the class.
         """
-        reason = ineligible_reason(conv)
+        reason = ineligible_reason(conv, strided=True)
         if reason:
             raise ValueError(f"this Conv3d cannot become a WinogradConv3d: {reason}")
         layer = cls.__new__(cls)
@@ -128,10 +131,11 @@ class WinogradConv3d(ColumnMask):
     ) -> None:
         self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
         self.kernel_size = tuple(conv.kernel_size)
+        self.stride = tuple(conv.stride)
         self.padding = conv.padding
         self.padding_mode = conv.padding_mode
         self.channels_last = _is_channels_last(conv.weight)
-        self.tile = fit_tile(tile, self.kernel_size, points)
+        self.tile = fit_tile(tile, self.kernel_size, points, self.stride)
         check_parameterization(parameterization, rank, self.tile)
         self.parameterization = parameterization
         factors = parameterization in ("low_rank", "factored")

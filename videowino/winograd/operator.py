@@ -105,6 +105,7 @@ def _winograd_conv3d(
     out_channels: int,
     m: Sequence[int],
     taps: Sequence[int],
+    stride: Sequence[int],
     points: str,
     padding: Sequence[int],
     relu: bool,
@@ -115,7 +116,7 @@ def _winograd_conv3d(
     weights = Weights(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
-    tile = _tile(m, taps, points)
+    tile = _tile(m, taps, stride, points)
     finish = Finish(residual, relu, weight_bits)
     pads = normalize_padding(padding, tile.taps)
     check_clip(x)
@@ -172,6 +173,7 @@ def _winograd_conv3d_backward(
     out_channels: int,
     m: Sequence[int],
     taps: Sequence[int],
+    stride: Sequence[int],
     points: str,
     padding: Sequence[int],
     need: Sequence[bool],
@@ -181,7 +183,7 @@ def _winograd_conv3d_backward(
         (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
     )
     names = frozenset(name for name, wanted in zip(_PARTS, need, strict=True) if wanted)
-    tile = _tile(m, taps, points)
+    tile = _tile(m, taps, stride, points)
     pads = normalize_padding(padding, tile.taps)
     check_clip(x)
     check_weights(x.device, weights, bias, tile)
@@ -208,9 +210,9 @@ def _laid_out_as(part: Tensor, gradient: Tensor) -> Tensor:
 @_winograd_conv3d.register_fake
 def _(
     x, spatial, transform, winograd, left, right, gate, columns, bias, residual,
-    out_channels, m, taps, points, pad, relu, weight_bits, changing,
+    out_channels, m, taps, stride, points, pad, relu, weight_bits, changing,
 ):  # fmt: skip
-    size = reference.output_size(x.shape, _tile(m, taps, points), tuple(pad))
+    size = reference.output_size(x.shape, _tile(m, taps, stride, points), tuple(pad))
     layout = reference.memory_layout(x)
     shape = (x.shape[0], out_channels, *size)
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
@@ -219,7 +221,7 @@ def _(
 @_winograd_conv3d_backward.register_fake
 def _(
     grad, x, spatial, transform, winograd, left, right, gate, columns, bias,
-    out_channels, m, taps, points, padding, need,
+    out_channels, m, taps, stride, points, padding, need,
 ):  # fmt: skip
     parts = (x, spatial, winograd, left, right, gate, bias)
     return [
@@ -237,7 +239,7 @@ def _(
 _DIFFERENTIABLE = (0, 1, 3, 4, 5, 6, 8)
 _RESIDUAL = 9
 # Of the arguments behind the tensors, those that the backward operator takes too.
-_GEOMETRY = 5
+_GEOMETRY = 6
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -267,9 +269,14 @@ _winograd_conv3d.register_autograd(_autograd_backward, setup_context=_setup_cont
 
 
 @cache
-def _cached_tile(m: Triple, taps: Triple, points: str) -> Tile:
-    return Tile(m, taps, points)
+def _cached_tile(m: Triple, taps: Triple, stride: Triple, points: str) -> Tile:
+    return Tile(m, taps, points, stride)
 
 
-def _tile(m: Sequence[int], taps: Sequence[int], points: str) -> Tile:
-    return _cached_tile((m[0], m[1], m[2]), (taps[0], taps[1], taps[2]), points)
+def _tile(m: Sequence[int], taps: Sequence[int], stride: Sequence[int], points: str) -> Tile:
+    return _cached_tile(_triple(m), _triple(taps), _triple(stride), points)
+
+
+def _triple(values: Sequence[int]) -> Triple:
+    d, h, w = values
+    return d, h, w

@@ -137,7 +137,8 @@ def output_size(shape: Sequence[int], tile: Tile, padding: tuple[int, ...]) -> T
         ValueError: The padded input is smaller than the kernel.
     """
     d, h, w = (
-        size + padding[2 * axis] + padding[2 * axis + 1] - tile.taps[axis] + 1
+        (size + padding[2 * axis] + padding[2 * axis + 1] - tile.taps[axis]) // tile.stride[axis]
+        + 1
         for axis, size in enumerate(shape[2:])
     )
     if d < 1 or h < 1 or w < 1:
@@ -279,25 +280,38 @@ def _input_tiles(
     x: Tensor, weights: Weights, tile: Tile, padding: tuple[int, ...], size: Triple
 ) -> Tensor:
     """V over the kept columns: P' N T_d T_h T_w C_in."""
-    padded = _padded(x, [padding[0], padding[2], padding[4]], tile, size, tile.taps)
+    counts = tile_counts(tile, size)
+    whole = [(t - 1) * s + n for t, s, n in zip(counts, tile.step, tile.samples, strict=True)]
+    padded = _padded(x, [padding[0], padding[2], padding[4]], whole)
     return weights.pick(to_winograd(padded, tile), 0)
 
 
 def _output_grad_tiles(grad: Tensor, weights: Weights, tile: Tile, size: Triple) -> Tensor:
     """dLoss/dM over the kept columns: P' N T_d T_h T_w C_out."""
-    padded = _padded(grad, [0, 0, 0], tile, size, (1, 1, 1))
+    whole = [t * m for t, m in zip(tile_counts(tile, size), tile.m, strict=True)]
+    padded = _padded(grad, [0, 0, 0], whole)
     return weights.pick(from_winograd_adjoint(padded, tile), 0)
 
 
-def _padded(x: Tensor, before: list[int], tile: Tile, size: Triple, taps: Triple) -> Tensor:
-    """N C D H W to N D H W C, zeros before and as many after as whole tiles need."""
-    whole = [t * m + r - 1 for t, m, r in zip(tile_counts(tile, size), tile.m, taps, strict=True)]
+def _padded(x: Tensor, before: list[int], whole: list[int]) -> Tensor:
+    """N C D H W to N D H W C, zeros before and as many after as whole tiles need.
+
+    What no tile reaches, beyond the last stride, is cut off.
+    """
     out = x.new_zeros((x.shape[0], *whole, x.shape[1]))
-    d, h, w = (
-        slice(start, start + length) for start, length in zip(before, x.shape[2:], strict=True)
-    )
-    out[:, d, h, w] = x.permute(_CHANNELS_LAST)
+    d, h, w = _inside(x.shape[2:], before, whole)
+    out[:, d, h, w] = x.permute(_CHANNELS_LAST)[
+        :, : d.stop - d.start, : h.stop - h.start, : w.stop - w.start
+    ]
     return out
+
+
+def _inside(size: Sequence[int], before: Sequence[int], whole: Sequence[int]) -> list[slice]:
+    """Where a clip lies in its padded volume."""
+    return [
+        slice(start, max(start, min(start + length, end)))
+        for start, length, end in zip(before, size, whole, strict=True)
+    ]
 
 
 def _crop(y: Tensor, size: Triple) -> Tensor:
@@ -306,9 +320,13 @@ def _crop(y: Tensor, size: Triple) -> Tensor:
 
 def _unpad(tiled: Tensor, x: Tensor, padding: tuple[int, ...]) -> Tensor:
     """N D H W C of the padded, whole-tile volume back to the input's extent."""
-    d, h, w = x.shape[2:]
-    d0, _, h0, _, w0, _ = padding
-    return tiled[:, d0 : d0 + d, h0 : h0 + h, w0 : w0 + w]
+    d, h, w = _inside(x.shape[2:], padding[::2], tiled.shape[1:4])
+    inside = tiled[:, d, h, w]
+    if inside.shape[1:4] == x.shape[2:]:
+        return inside
+    out = tiled.new_zeros((x.shape[0], *x.shape[2:], x.shape[1]))
+    out[:, : inside.shape[1], : inside.shape[2], : inside.shape[3]] = inside
+    return out
 
 
 def _empty_like(x: Tensor, shape: Sequence[int]) -> Tensor:

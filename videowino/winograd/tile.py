@@ -11,6 +11,7 @@ from videowino.winograd.points import parse_points
 
 TAPS = (1, 2, 3, 4, 5, 7)
 MAX_OUTPUTS = 6
+MAX_STRIDE = 2
 Triple = tuple[int, int, int]
 
 
@@ -23,17 +24,20 @@ class Tile:
         taps: Filter taps per axis: 1, 2, 3, 4, 5 or 7.
         points: Finite interpolation points, "" for the defaults; either one list for all axes
             ("0,1,-1") or three separated by ";" (the entry of an axis with one output or one
-            tap is not used and may be empty).
+            tap is not used and may be empty). With a stride for ceil(taps / stride) taps.
+        stride: Of the convolution per axis, 1 or 2: the samples between the outputs.
     """
 
     m: Triple
     taps: Triple
     points: str = ""
+    stride: Triple = (1, 1, 1)
 
     def __post_init__(self) -> None:
         for name, values, allowed in (
             ("tile", self.m, range(1, MAX_OUTPUTS + 1)),
             ("taps", self.taps, TAPS),
+            ("stride", self.stride, range(1, MAX_STRIDE + 1)),
         ):
             if len(values) != 3 or any(value not in allowed for value in values):
                 choices = ", ".join(map(str, allowed))
@@ -42,8 +46,31 @@ class Tile:
 
     @cached_property
     def alpha(self) -> Triple:
-        """Input samples per tile and axis, m + taps - 1."""
-        d, h, w = (m + r - 1 for m, r in zip(self.m, self.taps, strict=True))
+        """Winograd-domain positions per axis: s (m - 1) + taps, as many as samples.
+
+        Fewer where the stride is longer than the kernel, and samples are passed over.
+        """
+        d, h, w = (len(axis.input) for axis in self.transforms())
+        return d, h, w
+
+    @cached_property
+    def samples(self) -> Triple:
+        """Input samples per tile and axis, s (m - 1) + taps."""
+        d, h, w = (
+            step + r - s for step, r, s in zip(self.step, self.taps, self.stride, strict=True)
+        )
+        return d, h, w
+
+    @cached_property
+    def step(self) -> Triple:
+        """Input samples from one tile to the next per axis, s m."""
+        d, h, w = (s * m for s, m in zip(self.stride, self.m, strict=True))
+        return d, h, w
+
+    @cached_property
+    def phase_taps(self) -> Triple:
+        """Taps of one class per axis, ceil(taps / s) (see `cook_toom`)."""
+        d, h, w = (-(-r // s) for r, s in zip(self.taps, self.stride, strict=True))
         return d, h, w
 
     @cached_property
@@ -54,8 +81,10 @@ class Tile:
     def transforms(self) -> tuple[Transforms1d, Transforms1d, Transforms1d]:
         """The exact matrices per axis."""
         d, h, w = (
-            cook_toom(m, r, parse_points(text) if text and m > 1 and r > 1 else None)
-            for m, r, text in zip(self.m, self.taps, self._points_per_axis(), strict=True)
+            cook_toom(m, r, parse_points(text) if text and m > 1 and r > s else None, s)
+            for m, r, s, text in zip(
+                self.m, self.taps, self.stride, self._points_per_axis(), strict=True
+            )
         )
         return d, h, w
 
@@ -68,20 +97,28 @@ class Tile:
         return [text.strip() for text in (lists * 3 if len(lists) == 1 else lists)]
 
     def __str__(self) -> str:
-        outputs, taps = ("x".join(map(str, values)) for values in (self.m, self.taps))
-        return f"F({outputs}, {taps})"
+        outputs, taps, stride = (
+            "x".join(map(str, values)) for values in (self.m, self.taps, self.stride)
+        )
+        return f"F({outputs}, {taps}" + (")" if max(self.stride) == 1 else f" / {stride})")
 
 
-def fit_tile(tile: int | Sequence[int], taps: Sequence[int], points: str | None = None) -> Tile:
-    """The tile for a kernel: as asked, but one output on axes with one tap.
+def fit_tile(
+    tile: int | Sequence[int],
+    taps: Sequence[int],
+    points: str | None = None,
+    stride: Sequence[int] = (1, 1, 1),
+) -> Tile:
+    """The tile for a kernel: as asked, but one output on axes with one tap a class.
 
-    With one tap an axis saves nothing, and more outputs there would only be more columns with
-    the same weights.
+    With one tap (up to s of them with stride s) an axis saves nothing, and more outputs there
+    would only be more columns with the same weights.
 
     Args:
         tile: Outputs per axis, or one number for all.
         taps: The kernel size.
         points: See `Tile.points`.
+        stride: See `Tile.stride`.
 
     Raises:
         ValueError: The tile is not one to six outputs on three axes, or taps are not supported.
@@ -91,8 +128,9 @@ def fit_tile(tile: int | Sequence[int], taps: Sequence[int], points: str | None 
         raise ValueError(f"tile={tile!r} must be one whole number or three (depth, height, width)")
     if any(value not in range(1, MAX_OUTPUTS + 1) for value in m):
         raise ValueError(f"tile={tile!r} is out of range; each axis takes 1 to {MAX_OUTPUTS}")
-    d, h, w = (1 if r == 1 else size for size, r in zip(m, taps, strict=True))
-    return Tile((d, h, w), (taps[0], taps[1], taps[2]), points or "")
+    d, h, w = (1 if r <= s else size for size, r, s in zip(m, taps, stride, strict=True))
+    three = (taps[0], taps[1], taps[2]), points or "", (stride[0], stride[1], stride[2])
+    return Tile((d, h, w), *three)
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -63,10 +63,10 @@ def tile_counts(tile: Tile, output_size: Triple) -> Triple:
 
 
 def to_winograd(x: Tensor, tile: Tile) -> Tensor:
-    """B^T d per tile: N D H W C (D = T_d m_d + r_d - 1, ...) to P N T_d T_h T_w C."""
+    """B^T d per tile: N D H W C (D = (T_d - 1) step_d + samples_d, ...) to P N T_d T_h T_w C."""
     for index, axis in reversed(list(enumerate(_AXES))):
         matrix = axis_matrices(tile, x.dtype, x.device)[index][2]
-        tiles = x.unfold(axis, tile.alpha[index], tile.m[index]).movedim(-1, 0)
+        tiles = x.unfold(axis, tile.samples[index], tile.step[index]).movedim(-1, 0)
         x = _apply(matrix, tiles)
     return x.flatten(0, 2)
 
@@ -95,7 +95,7 @@ def to_winograd_adjoint(grad: Tensor, tile: Tile) -> Tensor:
     matrices = [b.T for _, _, b in axis_matrices(tile, grad.dtype, grad.device)]
     x = _apply_to_front(matrices, grad, tile.alpha)
     for index, axis in enumerate(_AXES):
-        x = _overlap_add(x, axis, tile.m[index])
+        x = _overlap_add(x, axis, tile.step[index])
     return x
 
 
@@ -118,11 +118,11 @@ def _apply_to_front(matrices: list[Tensor], x: Tensor, sizes: Triple) -> Tensor:
 
 def _overlap_add(x: Tensor, axis: int, step: int) -> Tensor:
     """Sum tiles of the first dimension's samples, `step` apart, along a negative axis."""
-    alpha, tiles = x.shape[0], x.shape[axis]
+    samples, tiles = x.shape[0], x.shape[axis]
     shape = list(x.shape[1:])
-    shape[axis] = tiles * step + alpha - step
+    shape[axis] = tiles * step + samples - step
     out = x.new_zeros(shape)
-    for sample in range(alpha):
+    for sample in range(samples):
         stop = sample + (tiles - 1) * step + 1
         out.transpose(axis, 0)[sample:stop:step] += x[sample].transpose(axis, 0)
     return out
