@@ -124,7 +124,8 @@ static void forward_team(const Plan& plan, const Schedule& s, const float* x, co
 
 static int forward(Plan& plan, const float* x, const void* packed,
                    const vw_epilogue& epilogue, float* y) {
-  const int64_t places = int64_t(plan.batch) * plan.d.output * plan.h.output * plan.w.output;
+  const Pooling pooling = pooling_of(plan, epilogue);
+  const int64_t places = int64_t(plan.batch) * pooling.d.size * pooling.h.size * pooling.w.size;
   plan.streamed =
       plan.y_last && plan.out.count % kLanes == 0 && is_streamed(y, places * plan.out.count);
   const Schedule s = forward_schedule(plan);

@@ -42,6 +42,9 @@ typedef struct {
   const float* bias;      /* C_out, or null */
   const float* residual;  /* as y, or null; added after the bias */
   int32_t relu;
+  int32_t pool[3];        /* 2 along an axis whose m is even: of two samples the larger; else 1 or 0.
+                             y is then smaller, and there is no residual */
+  int32_t pool_ceil;      /* whether a last sample without a partner counts, else it is left out */
 } vw_epilogue;
 
 /* Bytes of the packed weight. */

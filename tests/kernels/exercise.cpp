@@ -77,6 +77,44 @@ bool exercise_factors(const vw_problem& p, const std::vector<float>& scale) {
   return good;
 }
 
+// Max pooling in the kernel: that of the result without it.
+bool exercise_pooling(const vw_problem& p, const std::vector<float>& x,
+                      const std::vector<float>& packed, const std::vector<float>& bias,
+                      const std::vector<float>& y) {
+  vw_epilogue epilogue{bias.data(), nullptr, between(0, 1), {}, between(0, 1)};
+  int size[3], pool[3];
+  const size_t planes = size_t(p.batch) * p.out_channels;
+  size_t out = planes;
+  for (int i = 0; i < 3; ++i) {
+    epilogue.pool[i] = p.axis[i].m % 2 ? between(0, 1) : pick({0, 1, 2, 2});
+    pool[i] = std::max(1, epilogue.pool[i]);
+    size[i] = (p.axis[i].output + (epilogue.pool_ceil ? pool[i] - 1 : 0)) / pool[i];
+    out *= size[i];
+  }
+  std::vector<float> expected(out, -INFINITY), found(out);
+  for (size_t i = 0; out && i < y.size(); ++i) {
+    const size_t places = y.size() / planes;
+    const size_t plane = p.y_channels_last ? i / (places * p.out_channels) * p.out_channels +
+                                                 i % p.out_channels
+                                           : i / places;
+    size_t place = p.y_channels_last ? i / p.out_channels % places : i % places, to = 0, at[3];
+    for (int axis = 2; axis >= 0; --axis) {
+      at[axis] = place % p.axis[axis].output / pool[axis];
+      place /= p.axis[axis].output;
+    }
+    if (at[0] >= size_t(size[0]) || at[1] >= size_t(size[1]) || at[2] >= size_t(size[2])) continue;
+    to = (at[0] * size[1] + at[1]) * size[2] + at[2];
+    const size_t inside = out / planes, n = plane / p.out_channels, c = plane % p.out_channels;
+    to = p.y_channels_last ? (n * inside + to) * p.out_channels + c : plane * inside + to;
+    const float value = y[i] + bias[c];
+    expected[to] = std::max(expected[to], epilogue.relu ? std::max(0.0f, value) : value);
+  }
+  if (vw_forward(&p, x.data(), packed.data(), &epilogue, found.data())) return false;
+  double difference = 0;
+  for (size_t i = 0; i < out; ++i) difference += std::pow(double(found[i]) - expected[i], 2);
+  return close("pooling", std::sqrt(difference), 0, norm(y) + norm(bias));
+}
+
 bool exercise() {
   vw_problem p{};
   p.batch = between(1, 2);
@@ -135,7 +173,7 @@ bool exercise() {
 
   // Bias, residual, ReLU and sixteen bits.
   const std::vector<float> bias = random_floats(p.out_channels), residual = random_floats(out);
-  vw_epilogue epilogue{bias.data(), residual.data(), 1};
+  vw_epilogue epilogue{bias.data(), residual.data(), 1, {}, 0};
   std::vector<float> finished(out), narrow_result(out);
   if (vw_forward(&p, x.data(), packed.data(), &epilogue, finished.data())) return false;
   size_t inside = out / (size_t(p.batch) * p.out_channels);
@@ -149,6 +187,7 @@ bool exercise() {
       break;
     }
   }
+  good &= exercise_pooling(p, x, packed, bias, y);
   p.weight_bits = 16;
   std::vector<char> narrow(vw_packed_bytes(&p));
   vw_narrow(&p, packed.data(), narrow.data());

@@ -1,4 +1,4 @@
-"""A convolution with what follows it, bias, residual and ReLU, by its fastest algorithm."""
+"""A convolution with what follows it, from bias to pooling, by its fastest algorithm."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from videowino.kernels import cpu
 from videowino.kernels.chooser import sensible_tiles
 from videowino.kernels.frozen import FrozenConv3d
 from videowino.winograd import WinogradConv3d
+from videowino.winograd.finish import MaxPool
 from videowino.winograd.reference import output_size
 from videowino.winograd.tile import Triple, fit_tile
 
@@ -24,21 +25,32 @@ DIRECT, PRODUCT = "direct", "product"
 
 
 class FusedConv3d(Tuned):
-    """relu(conv(x) + residual), channels last in memory.
+    """pool(relu(conv(x) + residual)), channels last in memory.
+
+    Tiles that windows of the pooling fit into pool their own results, "F(4x4x4, 3x3x3) + pool";
+    other algorithms are "then pool": what they write is read again.
 
     Args:
         conv: A Winograd layer, whose tile belongs to its columns; or a Conv3d, for which direct
             convolution and tiles are measured.
         relu: Whether there is a ReLU.
         tuner: Measures.
+        pool: A max pooling that follows, of a convolution without residual.
         keep_layout: Give the result in the clip's layout, for networks that rely on it.
     """
 
     def __init__(
-        self, conv: nn.Module, relu: bool, tuner: Tuner, *, keep_layout: bool = False
+        self,
+        conv: nn.Module,
+        relu: bool,
+        tuner: Tuner,
+        *,
+        pool: MaxPool | None = None,
+        keep_layout: bool = False,
     ) -> None:
         super().__init__(relu, tuner)
         self.conv = conv
+        self.pool = pool
         self.keep_layout = keep_layout
         if isinstance(conv, nn.Conv3d):
             conv.to(memory_format=_LAST)  # type: ignore[call-overload]
@@ -53,9 +65,12 @@ class FusedConv3d(Tuned):
     def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
         """Winograd alone for a Winograd layer, else "direct" and tiles by name."""
         if isinstance(self.conv, WinogradConv3d):
-            return {str(self.conv.tile): lambda: self._laid(self._winograd())}
+            name = str(self.conv.tile) + self._suffix(self._winograd_pool())
+            return {name: lambda: self._laid(self._winograd())}
         assert isinstance(self.conv, nn.Conv3d)
-        found: dict[str, Callable[[], Run]] = {DIRECT: lambda: self._laid(self._direct())}
+        found: dict[str, Callable[[], Run]] = {
+            DIRECT + self._suffix(None): lambda: self._laid(self._direct())
+        }
         if x.device.type == "cpu" and x.dtype == torch.float32:
             for m in tiles_of(self.conv, x):
                 name = self._name(m)
@@ -70,32 +85,62 @@ class FusedConv3d(Tuned):
             return ()  # nothing is measured
         return (
             *(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.dilation),
-            *(conv.groups, conv.padding, conv.padding_mode, conv.bias is None, self.keep_layout),
+            *(conv.groups, conv.padding, conv.padding_mode, conv.bias is None),
+            *(self.pool, self.keep_layout),
         )
 
     def _winograd(self) -> Run:
         conv = self.conv
         assert isinstance(conv, WinogradConv3d)
-        kept = conv.gate.device.type == "cpu" and cpu.takes(conv.gate.dtype, conv.tile)
-        run = conv.fused if kept else FoldedConv3d(conv)
-        return lambda x, residual: run(x.contiguous(memory_format=_LAST), residual, self.relu)
+        run = conv.fused if self._in_kernel(conv) else FoldedConv3d(conv)
+        pool = self._winograd_pool()
+        if pool is not None:
+            return lambda x, residual: conv.fused(
+                x.contiguous(memory_format=_LAST), residual, self.relu, pool
+            )
+        return self._pooled(
+            lambda x, residual: run(x.contiguous(memory_format=_LAST), residual, self.relu)
+        )
+
+    def _in_kernel(self, conv: WinogradConv3d) -> bool:
+        return conv.gate.device.type == "cpu" and cpu.takes(conv.gate.dtype, conv.tile)
+
+    def _winograd_pool(self) -> MaxPool | None:
+        assert isinstance(self.conv, WinogradConv3d)
+        return self._inside(self.conv.tile.m) if self._in_kernel(self.conv) else None
+
+    def _inside(self, m: Triple) -> MaxPool | None:
+        """The pooling, where tiles of m outputs do it themselves."""
+        return self.pool if self.pool is not None and self.pool.fits(m) else None
+
+    def _suffix(self, inside: MaxPool | None) -> str:
+        return "" if self.pool is None else " then pool" if inside is None else " + pool"
+
+    def _pooled(self, run: Run) -> Run:
+        pool = self.pool
+        return run if pool is None else lambda x, residual: pool(run(x, residual))
 
     def _direct(self) -> Run:
         conv = self.conv
         if OneDnnConv3d.fits(conv) and conv.weight.device.type == "cpu":
             conv = OneDnnConv3d(conv)  # type: ignore[arg-type]
-        return lambda x, residual: self.finish(conv(x.contiguous(memory_format=_LAST)), residual)
+        return self._pooled(
+            lambda x, residual: self.finish(conv(x.contiguous(memory_format=_LAST)), residual)
+        )
 
     def _by(self, m: Triple) -> Run:
         assert isinstance(self.conv, nn.Conv3d)
         frozen = FrozenConv3d(self.conv, m)
-        return self._laid(lambda x, residual: frozen(x, residual, self.relu))
+        if pool := self._inside(frozen.tile.m):
+            return self._laid(lambda x, residual: frozen(x, residual, self.relu, pool))
+        return self._laid(self._pooled(lambda x, residual: frozen(x, residual, self.relu)))
 
     def _name(self, m: Triple) -> str:
         assert isinstance(self.conv, nn.Conv3d)
         if max(self.conv.kernel_size) == 1:
-            return PRODUCT
-        return str(fit_tile(m, self.conv.kernel_size, stride=self.conv.stride))
+            return PRODUCT + self._suffix(self._inside((1, 1, 1)))
+        tile = fit_tile(m, self.conv.kernel_size, stride=self.conv.stride)
+        return str(tile) + self._suffix(self._inside(m))
 
     def _laid(self, run: Run) -> Run:
         if not self.keep_layout:

@@ -1,4 +1,4 @@
-"""What follows a layer drawn into it: batch norm, addition, ReLU."""
+"""What follows a layer drawn into it: batch norm, addition, ReLU, max pooling."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from torch import fx, nn
 
 from videowino.deployment.convolution import FusedConv3d, is_plain
 from videowino.deployment.fold import fold_batch_norm
-from videowino.deployment.graph import added_to, follower, is_relu, module_of
+from videowino.deployment.graph import added_to, follower, is_relu, module_of, pooling_of
 from videowino.deployment.linear import FusedLinear, is_plain_linear
 from videowino.deployment.tune import Tuned, Tuner
 from videowino.winograd import WinogradConv3d
+from videowino.winograd.finish import MaxPool
 
 # What does nothing in evaluation.
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
@@ -58,7 +59,10 @@ def _fuse_convolution(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> Non
     if addition is not None and (residual := added_to(addition, taken[-1])) is not None:
         taken.append(addition)
     relu = _take_relu(graph, taken)
-    _replace(graph, taken, residual, FusedConv3d(conv, relu, tuner))
+    pool = _take_pool(graph, taken) if residual is None else None
+    if pool is not None and not relu:  # the other way round it is the same
+        relu = _take_relu(graph, taken)
+    _replace(graph, taken, residual, FusedConv3d(conv, relu, tuner, pool=pool))
 
 
 def _fuse_linear(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
@@ -75,6 +79,14 @@ def _take_relu(graph: fx.GraphModule, taken: list[fx.Node]) -> bool:
         return False
     taken.append(activation)
     return True
+
+
+def _take_pool(graph: fx.GraphModule, taken: list[fx.Node]) -> MaxPool | None:
+    after = follower(taken[-1])
+    pool = None if after is None else pooling_of(graph, after)
+    if after is not None and pool is not None:
+        taken.append(after)
+    return pool
 
 
 def _replace(

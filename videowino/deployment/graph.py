@@ -7,6 +7,8 @@ import warnings
 from collections import Counter
 from contextlib import redirect_stderr
 from io import StringIO
+from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +17,12 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from torch.testing import assert_close
 
 from videowino.winograd import WinogradConv3d
+from videowino.winograd.finish import MaxPool
 
 _ADDITIONS = {operator.add, torch.add, "add"}
 _ADDITIONS_IN_PLACE = {operator.iadd, "add_"}
+_MAX_POOLS = {F.max_pool3d, torch.max_pool3d}
+_POOLING = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 _RELUS = {torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"}
 
 
@@ -101,6 +106,32 @@ def is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
         return isinstance(graph.get_submodule(str(node.target)), nn.ReLU)
     return node.target in _RELUS
+
+
+def pooling_of(graph: fx.GraphModule, node: fx.Node) -> MaxPool | None:
+    """The max pooling that a node is, where it has windows of 1 or 2 side by side; else None."""
+    if node.op == "call_module":
+        module = graph.get_submodule(str(node.target))
+        if type(module) is not nn.MaxPool3d or module._forward_hooks or module._forward_pre_hooks:
+            return None
+        given = {name: getattr(module, name) for name in _POOLING}
+    elif node.op == "call_function" and node.target in _MAX_POOLS:
+        given = dict(zip(("input", *_POOLING), node.args, strict=False)) | dict(node.kwargs)
+    else:
+        return None
+    window = _three(given["kernel_size"])
+    stride = _three(given.get("stride") or window)
+    plain = _three(given.get("padding", 0)) == (0, 0, 0)
+    plain = plain and _three(given.get("dilation", 1)) == (1, 1, 1)
+    if not plain or given.get("return_indices") or stride != window:
+        return None
+    if window not in product((1, 2), repeat=3) or max(window) == 1:
+        return None
+    return MaxPool(window, bool(given.get("ceil_mode", False)))
+
+
+def _three(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) and len(value) == 3 else (value,) * 3
 
 
 def added_to(node: fx.Node, term: fx.Node) -> fx.Node | None:

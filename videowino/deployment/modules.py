@@ -13,6 +13,7 @@ from videowino.deployment.linear import FusedLinear
 from videowino.deployment.tune import Tuner
 from videowino.deployment.values import decode, encode
 from videowino.winograd import WinogradConv3d
+from videowino.winograd.finish import MaxPool
 
 #: Where classes of modules may come from: a file must not choose what other code is imported.
 _HOMES = (
@@ -58,7 +59,13 @@ def encode_module(module: nn.Module, tensors: Tensors) -> dict[str, Any]:
         inner = module.conv
         own = _winograd(inner, tensors) if isinstance(inner, WinogradConv3d) else None
         conv = own or _convolution(inner, tensors)
-        return {"kind": "convolution", "relu": module.relu, "conv": conv}
+        pool = module.pool
+        return {
+            "kind": "convolution",
+            "relu": module.relu,
+            "pool": None if pool is None else {"window": list(pool.window), "ceil": pool.ceil},
+            "conv": conv,
+        }
     if isinstance(module, FusedLinear):
         return {
             "kind": "linear",
@@ -94,7 +101,7 @@ def decode_module(
     if kind == "convolution":
         conv = given["conv"]
         made = _from_winograd(conv, tensors) if "tile" in conv else _from_conv(conv, tensors)
-        return FusedConv3d(made, bool(given["relu"]), tuner)
+        return FusedConv3d(made, bool(given["relu"]), tuner, pool=_pool(given["pool"]))
     if kind == "linear":
         return FusedLinear(_from_linear(given, tensors), bool(given["relu"]), tuner)
     home, _, name = given["class"].rpartition(".")
@@ -181,6 +188,13 @@ def _from_winograd(given: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> W
     layer.load_state_dict(state)
     layer.weight_bits = int(given["bits"])
     return layer.eval().requires_grad_(False)
+
+
+def _pool(given: Mapping[str, Any] | None) -> MaxPool | None:
+    if given is None:
+        return None
+    d, h, w = given["window"]
+    return MaxPool((d, h, w), bool(given["ceil"]))
 
 
 def _optional(tensor: Tensor | None, tensors: Tensors) -> str | None:

@@ -60,6 +60,7 @@ def forward(
     problem, shape = _problem_of(
         x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
     )
+    shape = finish.shape_of(shape)
     if 0 in shape:
         return x.new_empty(shape)
     clip = x.float().contiguous(memory_format=layout)
@@ -68,7 +69,7 @@ def forward(
     bias = None if bias is None else bias.float().contiguous()
     residual = finish.residual
     residual = None if residual is None else residual.float().contiguous(memory_format=layout)
-    epilogue = native.Epilogue(address(bias), address(residual), finish.relu)
+    epilogue = native.epilogue(bias, residual, finish)
     if library.vw_forward(problem, clip.data_ptr(), packed.data_ptr(), epilogue, y.data_ptr()):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     return y.to(x.dtype)
@@ -91,7 +92,7 @@ def prepare(
         bias: (C_out,).
         tile: One that the kernel takes (`takes`).
         padding: (d0, d1, h0, h1, w0, w1).
-        finish: How the weight is stored, and whether there is a ReLU; residuals come with clips.
+        finish: How the weight is stored, ReLU and pooling; residuals come with clips.
         watched: Tensors that the weight was made of; their values are looked at in each call.
     """
     library = native.library()
@@ -104,11 +105,12 @@ def prepare(
     problem, shape = _problem_of(
         x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
     )
+    shape = finish.shape_of(shape)
     if not plain or 0 in shape or any(watch is None for watch in seen):
         return None
     packed = _weights.get(weights, tile, problem, library, keep=True)
     return Prepared(
-        shape, layout, problem, packed, bias, finish.relu, [watch for watch in seen if watch]
+        shape, layout, problem, packed, bias, finish, [watch for watch in seen if watch]
     )
 
 

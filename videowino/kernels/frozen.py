@@ -14,6 +14,8 @@ from videowino.kernels import native
 from videowino.kernels.packed import pack
 from videowino.kernels.prepared import Prepared
 from videowino.kernels.problem import fits, make_problem
+from videowino.winograd.checks import check_pool
+from videowino.winograd.finish import Finish, MaxPool
 from videowino.winograd.padding import normalize_padding
 from videowino.winograd.reference import Weights, memory_layout, output_size
 from videowino.winograd.tile import MAX_STRIDE, TAPS, fit_tile
@@ -63,23 +65,31 @@ class FrozenConv3d(nn.Module):
             return False
         return fits(fit_tile(m, conv.kernel_size, stride=conv.stride))
 
-    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """relu(conv(x) + residual).
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        relu: bool = False,
+        pool: MaxPool | None = None,
+    ) -> Tensor:
+        """pool(relu(conv(x) + residual)).
 
         Args:
             x: N C_in D H W.
             residual: As the result, or None.
             relu: Whether negative results become zero.
+            pool: One that fits the tile; without residual.
 
         Raises:
-            ValueError: The residual is not of the result's shape, or the clip too small.
+            ValueError: The clip is too small, or the residual or the pooling does not fit.
         """
+        check_pool(pool, self.tile.m, residual)
         layout = memory_layout(x)
         x = x.contiguous(memory_format=layout)
-        key = (x.shape, layout, relu, torch.get_num_threads())
+        key = (x.shape, layout, relu, pool, torch.get_num_threads())
         ready = self._ready.get(key)
         if ready is None:
-            ready = self._prepare(x, relu)
+            ready = self._prepare(x, Finish(relu=relu, pool=pool))
             if len(self._ready) >= _MOST_SHAPES:
                 self._ready.pop(next(iter(self._ready)), None)
             self._ready[key] = ready
@@ -90,7 +100,7 @@ class FrozenConv3d(nn.Module):
         assert y is not None  # nothing is watched
         return y
 
-    def _prepare(self, x: Tensor, relu: bool) -> Prepared:
+    def _prepare(self, x: Tensor, finish: Finish) -> Prepared:
         size = output_size(x.shape, self.tile, self.pads)
         problem = make_problem(
             tuple(x.shape),
@@ -109,8 +119,8 @@ class FrozenConv3d(nn.Module):
             channels = spatial.shape[0], spatial.shape[1]
             self._packed = pack(Weights(channels, spatial=spatial), self.tile, problem, library)
         bias = None if self.bias is None else self.bias.detach().contiguous()
-        shape = (x.shape[0], self.weight.shape[0], *size)
-        return Prepared(shape, _LAST, problem, self._packed, bias, relu, [])
+        shape = finish.shape_of((x.shape[0], self.weight.shape[0], *size))
+        return Prepared(shape, _LAST, problem, self._packed, bias, finish, [])
 
     def __getstate__(self) -> dict[str, object]:
         """What is packed is made anew: it is of this machine alone."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from videowino.winograd.finish import Finish
+
 _MAX_PAIRS = 3
 #: The most terms of a weight's factors: taps of a filter, columns of `left`.
 MOST_TAPS, MOST_RANK = 27, 101
@@ -81,6 +83,8 @@ class Epilogue(ctypes.Structure):
         ("bias", ctypes.c_void_p),
         ("residual", ctypes.c_void_p),
         ("relu", ctypes.c_int32),
+        ("pool", ctypes.c_int32 * 3),
+        ("pool_ceil", ctypes.c_int32),
     )
 
 
@@ -156,6 +160,14 @@ def instruction_set() -> str | None:
     """
     found = library()
     return None if found is None else found.vw_isa().decode()
+
+
+def epilogue(bias: Tensor | None, residual: Tensor | None, finish: Finish) -> Epilogue:
+    """What becomes of the sums; the bias and the residual are float32, the latter as the result."""
+    made = Epilogue(address(bias), address(residual), finish.relu)
+    if finish.pool is not None:
+        made.pool[:], made.pool_ceil = finish.pool.window, finish.pool.ceil
+    return made
 
 
 def address(part: Tensor | None) -> int | None:

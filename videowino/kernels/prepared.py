@@ -9,6 +9,7 @@ from torch import Tensor
 from videowino.kernels import native
 from videowino.kernels.memory import SMALLEST, pool
 from videowino.kernels.watch import Watch
+from videowino.winograd.finish import Finish
 
 
 class Prepared:
@@ -20,7 +21,7 @@ class Prepared:
         problem: As the kernel takes it.
         packed: The weight.
         bias: (C_out,) float32 or None; read at each call.
-        relu: Whether negative results become zero.
+        finish: ReLU and pooling; residuals come with clips, but not where there is pooling.
         watched: What the weight was made of.
     """
 
@@ -31,7 +32,7 @@ class Prepared:
         problem: native.Problem,
         packed: Tensor,
         bias: Tensor | None,
-        relu: bool,
+        finish: Finish,
         watched: Sequence[Watch],
     ) -> None:
         library = native.library()
@@ -48,7 +49,7 @@ class Prepared:
         self._call = native.Call(
             problem,
             packed.data_ptr(),
-            native.Epilogue(native.address(bias), None, relu),
+            native.epilogue(bias, None, finish),
             array,
             len(watched),
         )

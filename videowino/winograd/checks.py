@@ -1,11 +1,12 @@
 """What is refused before anything is computed: kernels trust the sizes that they are given."""
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
-from videowino.winograd.finish import WEIGHT_BITS, Finish
+from videowino.winograd.finish import WEIGHT_BITS, Finish, MaxPool
 from videowino.winograd.reference import Weights, output_size
 from videowino.winograd.tile import Tile
 
@@ -56,10 +57,22 @@ def check_like_result(
         raise ValueError(f"{name} is on {part.device}, x on {x.device}; move one to the other")
 
 
+def check_pool(pool: MaxPool | None, m: Sequence[int], residual: Tensor | None) -> None:
+    """Raise ValueError where a convolution by tiles of m outputs cannot pool its result."""
+    if pool is None:
+        return
+    if residual is not None:
+        raise ValueError("a residual is added before pooling, and not with it: pool afterwards")
+    if not pool.fits(m):
+        raise ValueError(
+            f"windows of {pool.window} reach over tiles of {tuple(m)}: pool afterwards"
+        )
+
+
 def check_finish(
     x: Tensor, out_channels: int, tile: Tile, pads: tuple[int, ...], finish: Finish
 ) -> None:
-    """Raise ValueError where the residual does not fit the result, or bits are unknown.
+    """Raise ValueError where residual or pooling do not fit the result, or bits are unknown.
 
     Args:
         x: N C_in D H W.
@@ -74,3 +87,4 @@ def check_finish(
         raise ValueError(f"weight_bits={finish.weight_bits!r} is unknown; choose 32 or 16")
     if finish.weight_bits == 16 and max(tile.stride) > 1:
         raise ValueError(f"weight_bits=16 is for stride 1, and {tile} has another; leave it at 32")
+    check_pool(finish.pool, tile.m, finish.residual)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from videowino.winograd.checks import check_clip, check_finish, check_weights
-from videowino.winograd.finish import PLAIN, Finish
+from videowino.winograd.finish import PLAIN, Finish, MaxPool
 from videowino.winograd.observed import is_observed
 from videowino.winograd.operator import compute
 from videowino.winograd.padding import normalize_padding
@@ -31,6 +31,7 @@ def winograd_conv3d(
     residual: Tensor | None = None,
     relu: bool = False,
     weight_bits: int = 32,
+    pool: MaxPool | None = None,
 ) -> Tensor:
     """3D convolution (one group, no dilation) by the Winograd algorithm.
 
@@ -55,9 +56,11 @@ def winograd_conv3d(
         relu: Whether negative results become zero, after the residual.
         weight_bits: 16 rounds U to whole numbers with a scale for each column (see `Finish`), for
             inference where reading wide weights is what takes the time; gradients pass it by.
+        pool: Max pooling after all of it, in the same pass over memory where nothing is recorded;
+            without residual, and by windows that do not reach over tiles.
 
     Returns:
-        N C_out D' H' W' with D' = (D + d0 + d1 - r_d) // s_d + 1 and so on.
+        N C_out D' H' W', before pooling with D' = (D + d0 + d1 - r_d) // s_d + 1 and so on.
 
     Raises:
         ValueError: A shape does not fit, no part is given, or the clip is smaller than the kernel.
@@ -70,8 +73,8 @@ def winograd_conv3d(
     check_weights(x.device, weights, bias, tile)
     pads = normalize_padding(padding, tile.taps)
     finish = PLAIN
-    if residual is not None or relu or weight_bits != 32:
-        finish = Finish(residual, relu, weight_bits)
+    if residual is not None or relu or weight_bits != 32 or pool is not None:
+        finish = Finish(residual, relu, weight_bits, pool)
     check_finish(x, out_channels, tile, pads, finish)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -81,11 +84,12 @@ def winograd_conv3d(
     if not recording and not is_observed(x):
         # Small convolutions take less time than the way through PyTorch's dispatcher.
         return compute(x, weights, bias, tile, pads, finish, keep=True)
-    return torch.ops.videowino.winograd_conv3d(
+    y = torch.ops.videowino.winograd_conv3d(
         x, spatial, transform, winograd, left, right, gate, columns, bias, residual,
         out_channels, list(tile.m), list(tile.taps), list(tile.stride), tile.points, list(pads),
         relu, weight_bits, changing,
     )  # fmt: skip
+    return y if pool is None else pool(y)
 
 
 def _any_requires_grad(*parts: Tensor | None) -> bool:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from videowino.winograd.checks import check_pool
 from videowino.winograd.eligibility import ineligible_reason
-from videowino.winograd.finish import rounded
+from videowino.winograd.finish import MaxPool, rounded
 from videowino.winograd.functional import winograd_conv3d
 from videowino.winograd.masks import ColumnMask
 from videowino.winograd.observed import is_observed
@@ -223,23 +224,36 @@ class WinogradConv3d(ColumnMask):
         """Convolve N C D H W, or C D H W as `nn.Conv3d` does."""
         return self.fused(x)
 
-    def fused(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """The convolution and what follows it in one pass over memory, relu(conv(x) + residual).
+    def fused(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        relu: bool = False,
+        pool: MaxPool | None = None,
+    ) -> Tensor:
+        """The convolution and what follows it in one pass over memory.
+
+        pool(relu(conv(x) + residual)).
 
         Args:
             x: N C_in D H W, or C_in D H W.
             residual: As the result.
             relu: Whether negative results become zero.
+            pool: One that fits the tile; without residual.
+
+        Raises:
+            ValueError: The clip is too small, or the residual or the pooling does not fit.
         """
+        check_pool(pool, self.tile.m, residual)
         if x.dim() == 4:
             added = None if residual is None else residual.unsqueeze(0)
-            return self.fused(x.unsqueeze(0), added, relu).squeeze(0)
+            return self.fused(x.unsqueeze(0), added, relu, pool).squeeze(0)
         pads = self.pads
         if self.padding_mode != "zeros":
             d0, d1, h0, h1, w0, w1 = pads
             x, pads = F.pad(x, (w0, w1, h0, h1, d0, d1), mode=self.padding_mode), (0,) * 6
         straight = not torch.is_grad_enabled() and not is_observed(x)
-        if straight and (y := self._ready.run(self, x, residual, relu)) is not None:
+        if straight and (y := self._ready.run(self, x, residual, relu, pool)) is not None:
             return y
         parts = self._parts()
         y = winograd_conv3d(
@@ -251,10 +265,11 @@ class WinogradConv3d(ColumnMask):
             residual=residual,
             relu=relu,
             weight_bits=self.weight_bits,
+            pool=pool,
             **parts,
         )
         if straight:
-            self._ready.prepare(self, x, parts, pads, relu)
+            self._ready.prepare(self, x, parts, pads, relu, pool)
         return y
 
     def extra_repr(self) -> str:

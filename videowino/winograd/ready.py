@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from videowino.winograd.finish import Finish
+from videowino.winograd.finish import Finish, MaxPool
 from videowino.winograd.operator import Prepared, prepare
 from videowino.winograd.reference import Weights
 
@@ -38,7 +38,12 @@ class Ready:
         return Ready, ()
 
     def run(
-        self, layer: "WinogradConv3d", x: Tensor, residual: Tensor | None, relu: bool
+        self,
+        layer: "WinogradConv3d",
+        x: Tensor,
+        residual: Tensor | None,
+        relu: bool,
+        pool: MaxPool | None = None,
     ) -> Tensor | None:
         """The convolution, if it is the one that is kept; else None.
 
@@ -47,6 +52,7 @@ class Ready:
             x: N C_in D H W, neither recorded for gradients nor `is_observed`.
             residual: As the result, or None.
             relu: Whether negative results become zero.
+            pool: What follows; without residual.
         """
         kept = self._kept
         if (
@@ -55,7 +61,7 @@ class Ready:
             or x.stride() != kept.strides
             or x.dtype != torch.float32
             or not x.is_cpu
-            or _settings(layer, relu) != kept.settings
+            or _settings(layer, relu, pool) != kept.settings
             or _state(_tensors(layer)) != kept.state
         ):
             return None
@@ -68,6 +74,7 @@ class Ready:
         parts: Mapping[str, Tensor | None],
         padding: tuple[int, ...],
         relu: bool,
+        pool: MaxPool | None = None,
     ) -> None:
         """Keep the convolution that has just been computed, where that can be.
 
@@ -77,6 +84,7 @@ class Ready:
             parts: What U is made of, as the fields of `Weights`.
             padding: (d0, d1, h0, h1, w0, w1).
             relu: Whether negative results become zero.
+            pool: What follows.
         """
         self._kept = None
         if x.dtype != torch.float32 or not x.is_cpu or torch.is_autocast_enabled("cpu"):
@@ -93,17 +101,17 @@ class Ready:
             return
         weights = Weights((layer.out_channels, layer.in_channels), **parts)
         watched = [part for part in (*used, layer.gate) if part is not None]
-        finish = Finish(relu=relu, weight_bits=layer.weight_bits)
+        finish = Finish(relu=relu, weight_bits=layer.weight_bits, pool=pool)
         run = prepare(x, weights, layer.bias, layer.tile, padding, finish, watched)
         if run is not None:
-            self._kept = _Kept(
-                run, x.shape, x.stride(), _settings(layer, relu), tensors, _state(tensors)
-            )
+            settings = _settings(layer, relu, pool)
+            self._kept = _Kept(run, x.shape, x.stride(), settings, tensors, _state(tensors))
 
 
-def _settings(layer: "WinogradConv3d", relu: bool) -> tuple[object, ...]:
+def _settings(layer: "WinogradConv3d", relu: bool, pool: MaxPool | None) -> tuple[object, ...]:
     return (
         relu,
+        pool,
         torch.get_num_threads(),
         torch.is_autocast_enabled("cpu"),
         layer.weight_bits,

@@ -162,14 +162,14 @@ def forward(
     padding: tuple[int, ...],
     finish: Finish = PLAIN,
 ) -> Tensor:
-    """The convolution; returns N C_out D' H' W' in x's dtype and memory layout."""
+    """The convolution; returns N C_out D' H' W', pooled if so, in x's dtype and memory layout."""
     dtype = compute_dtype(x.dtype)
     size = output_size(x.shape, tile, padding)
     u = weights.to(dtype).packed(tile)
     if finish.weight_bits == 16:
         u = rounded(u)
     residual = None if finish.residual is None else finish.residual.to(dtype)
-    y = _empty_like(x, (x.shape[0], weights.channels[0], *size))
+    y = _empty_like(x, finish.shape_of((x.shape[0], weights.channels[0], *size)))
     for group in _groups(x, tile, size, weights.channels):
         v = _input_tiles(x[group].to(dtype), weights, tile, padding, size)
         products = torch.bmm(v.flatten(1, 4), u.mT).reshape(*v.shape[:5], -1)
