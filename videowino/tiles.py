@@ -18,6 +18,8 @@ from videowino.winograd.padding import normalize_padding
 from videowino.winograd.tile import Tile, Triple, fit_tile
 
 
+# What is made in inference mode is packed anew at each call, and would be timed with that.
+@torch.inference_mode(False)
 def fastest_tiles(
     model: nn.Module,
     example: Any,
