@@ -87,7 +87,7 @@ def deployed_at(model: nn.Module, clip: Tensor, sparsity: float) -> tuple[Deploy
     pruned = deepcopy(model)
     if sparsity:
         first = next(name for name, _ in convolutions(pruned))
-        tiles = fastest_tiles(pruned, clip, sparsity, strided=True)
+        tiles = fastest_tiles(pruned, clip, sparsity, strided=True, budget=0.5)
         tiles.pop(first, None)
         convert(pruned, parameterization="spatial", tile=tiles, strided=True, exclude=first)
         prune(pruned, sparsity)

@@ -9,6 +9,7 @@ from videowino import tiles
 from videowino.kernels import native
 from videowino.timing import Timing
 from videowino.winograd import winograd_layers
+from videowino.winograd.finish import MaxPool
 
 built = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")
 CLIP = torch.randn(1, 3, 4, 12, 12)
@@ -47,6 +48,34 @@ def test_the_fastest_of_each_geometry(monkeypatch):
 def test_by_the_clock():
     found = videowino.fastest_tiles(network(), CLIP, budget=0)
     assert set(found) == {"0", "1", "2", "3"} and found["3"][0] == 1
+
+
+class Followed(nn.Module):
+    """A pooled convolution, and a residual block without batch norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(4, 4, 3, padding=1)
+        self.relu, self.pool = nn.ReLU(), nn.MaxPool3d((1, 2, 2), ceil_mode=True)
+
+    def forward(self, x):
+        x = self.pool(self.relu(self.first(x)))
+        return self.relu(self.second(x) + x)
+
+
+def test_layers_are_timed_with_what_follows_them():
+    found = tiles._followed(Followed(), CLIP)
+    assert found["first"] == (True, False, MaxPool((1, 2, 2), ceil=True))
+    assert found["second"] == (True, True, None)
+
+
+@built
+def test_in_inference_mode_no_weight_is_packed_in_between(monkeypatch):
+    made, pruned = [], tiles._pruned
+    monkeypatch.setattr(tiles, "_pruned", lambda *a: made.append(pruned(*a)) or made[-1])
+    with torch.inference_mode():
+        videowino.fastest_tiles(Followed(), CLIP, 0.5, budget=0)
+    assert made and not any(p.is_inference() for layer in made for p in layer.parameters())
 
 
 @built

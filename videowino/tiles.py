@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from videowino.deployment.convolution import FusedConv3d
+from videowino.deployment.fuse import fuse
+from videowino.deployment.graph import trace
+from videowino.deployment.tune import Tuner
 from videowino.kernels import cpu
 from videowino.kernels.chooser import sensible_tiles
 from videowino.multiplications import convolutions
 from videowino.timing import alternate
 from videowino.winograd import WinogradConv3d, ineligible_reason, reference, select_columns
+from videowino.winograd.finish import MaxPool
 from videowino.winograd.padding import normalize_padding
 from videowino.winograd.tile import Tile, Triple, fit_tile
+
+
+class _After(NamedTuple):
+    """What a deployed layer does beside its convolution."""
+
+    relu: bool = False
+    residual: bool = False
+    pool: MaxPool | None = None
 
 
 # What is made in inference mode is packed anew at each call, and would be timed with that.
@@ -33,7 +47,8 @@ def fastest_tiles(
 
     A pruned layer stays with the tile whose columns were chosen, so this comes before training.
     Larger tiles save more multiplications and round more; where results overhang their tiles,
-    smaller ones win, and with few columns left the transforms count.
+    smaller ones win, with few columns left the transforms count, and tiles that pooling windows
+    fit into pool by themselves. Layers are timed as they will be deployed, with what follows them.
 
     Args:
         model: With Conv3d layers; left as it is.
@@ -58,6 +73,7 @@ def fastest_tiles(
         if isinstance(conv, nn.Conv3d) and ineligible_reason(conv, strided) is None
     }
     clips = _inputs(model, layers, example)
+    followed = _followed(model, example)
     known: dict[tuple[object, ...], Triple | None] = {}
     found: dict[str, Triple] = {}
     for done, (name, conv) in enumerate(layers.items()):
@@ -65,26 +81,33 @@ def fastest_tiles(
             progress(done, len(layers))
         if name not in clips:
             continue
-        clip = clips[name]
+        clip, after = clips[name], followed.get(name, _After())
         geometry = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride)
-        key = (*geometry, conv.padding, conv.padding_mode, tuple(clip.shape))
+        key = (*geometry, conv.padding, conv.padding_mode, tuple(clip.shape), after)
         if key not in known:
-            known[key] = _fastest(conv, clip, sparsity, budget)
+            known[key] = _fastest(conv, clip, after, sparsity, budget)
         tile = known[key]
         if tile is not None:
             found[name] = tile
     return found
 
 
-def _fastest(conv: nn.Conv3d, clip: Tensor, sparsity: float, budget: float) -> Triple | None:
+def _fastest(
+    conv: nn.Conv3d, clip: Tensor, after: _After, sparsity: float, budget: float
+) -> Triple | None:
     one = fit_tile(1, conv.kernel_size, stride=conv.stride)
     size = reference.output_size(clip.shape, one, normalize_padding(conv.padding, one.taps))
     sensible = sensible_tiles(conv.kernel_size, size, conv.stride)
     tiles = [tile for tile in sensible if cpu.takes(torch.float32, tile)]
     if not tiles:
         return None
-    x = torch.randn(clip.shape).contiguous(memory_format=torch.channels_last_3d)
-    calls = {str(tile): _call(_pruned(conv, tile, sparsity), x) for tile in tiles}
+    x = _like((clip.shape[0], clip.shape[1], *clip.shape[2:]))
+    residual = _like((clip.shape[0], conv.out_channels, *size)) if after.residual else None
+    calls = {}
+    for tile in tiles:
+        layer = _pruned(conv, tile, sparsity)
+        fused = FusedConv3d(layer, after.relu, Tuner(0), pool=after.pool)
+        calls[str(tile)] = _call(fused, x, residual)
     with torch.inference_mode():
         times = alternate(calls, budget=budget, min_repeats=3, warmup=2)
     return min(tiles, key=lambda tile: times[str(tile)].median).m
@@ -98,6 +121,28 @@ def _pruned(conv: nn.Conv3d, tile: Tile, sparsity: float) -> WinogradConv3d:
         scores = torch.rand(layer.columns, generator=torch.Generator().manual_seed(0))
         layer.set_column_mask(select_columns({"": scores}, sparsity, "uniform")[""])
     return layer
+
+
+def _followed(model: nn.Module, example: Any) -> dict[str, _After]:
+    """What each convolution is deployed with; nothing where the network has no graph."""
+    network = nn.Sequential(deepcopy(model)).eval().requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deploy says it, when it matters
+        graph = trace(network, example, type(model).__name__)
+    if graph is None:
+        return {}
+    fuse(graph, Tuner(0))
+    found = {}
+    for node in graph.graph.nodes:
+        layer = graph.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(layer, FusedConv3d):
+            name = node.target.removeprefix("0.")
+            found[name] = _After(layer.relu, len(node.args) > 1, layer.pool)
+    return found
+
+
+def _like(shape: tuple[int, ...]) -> Tensor:
+    return torch.randn(shape).contiguous(memory_format=torch.channels_last_3d)
 
 
 def _inputs(model: nn.Module, layers: dict[str, nn.Conv3d], example: Any) -> dict[str, Tensor]:
@@ -123,5 +168,5 @@ def _inputs(model: nn.Module, layers: dict[str, nn.Conv3d], example: Any) -> dic
     return seen
 
 
-def _call(layer: nn.Module, x: Tensor) -> Callable[[], object]:
-    return lambda: layer(x)
+def _call(layer: nn.Module, x: Tensor, residual: Tensor | None) -> Callable[[], object]:
+    return lambda: layer(x, residual)
