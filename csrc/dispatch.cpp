@@ -95,6 +95,12 @@ int vw_forward(const vw_problem* problem, const float* x, const void* packed,
   return chosen().forward(allowed(problem), x, packed, *epilogue, y);
 }
 
+void vw_max_pool(const vw_pool* pool, const float* x, float* y) {
+  vw_pool some = *pool;
+  if (forked || some.threads < 1) some.threads = 1;
+  chosen().max_pool(some, x, y);
+}
+
 uint64_t vw_fingerprint(const void* data, int64_t bytes, int64_t step) {
   const char* at = static_cast<const char*>(data);
   uint64_t hash = 14695981039346656037u;  // FNV-1a, by words

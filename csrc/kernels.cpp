@@ -4,6 +4,7 @@
 #include "backward.h"
 #include "factors.h"
 #include "forward.h"
+#include "max_pool.h"
 #include "pack.h"
 #include "peak.h"
 
@@ -63,6 +64,8 @@ static int backward(const vw_problem& problem, const float* x, const float* dy, 
   return 0;
 }
 
+static void pool(const vw_pool& given, const float* x, float* y) { max_pool(given, x, y); }
+
 static void release(int threads) {
 #pragma omp parallel num_threads(threads)
   {
@@ -76,7 +79,7 @@ static void release(int threads) {
 #define VW_NAME(name) VW_TEXT(name)
 extern const Kernels kernels = {
     VW_NAME(VW_ISA), packed_bytes, pack,     pack_factors, expand, contract,
-    narrow,          forward,      backward, release,      peak,
+    narrow,          forward,      backward, pool,         release, peak,
 };
 
 }  // namespace VW_ISA

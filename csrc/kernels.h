@@ -17,6 +17,7 @@ struct Kernels {
                  float* y);
   int (*backward)(const vw_problem&, const float* x, const float* dy, const vw_weight* u, float* dx,
                   const vw_weight* du, float* gate);
+  void (*max_pool)(const vw_pool&, const float* x, float* y);
   void (*release)(int threads);
   double (*peak)(int threads);
 };

@@ -112,6 +112,23 @@ enum { VW_CHANGED = 2 };
    place of the epilogue's. */
 VW_API int vw_run(const vw_call* call, const float* x, const float* residual, float* y);
 
+/* One axis of a max pooling. */
+typedef struct {
+  int32_t input, output; /* samples of the clip and of the result */
+  int32_t window, stride;
+  int32_t padding;       /* samples before the first */
+} vw_pool_axis;
+
+typedef struct {
+  int32_t batch, channels;
+  vw_pool_axis axis[3];
+  float fill;            /* of the samples around the clip: -infinity where they do not count */
+  int32_t threads;
+} vw_pool;
+
+/* Both N D H W C; NaN counts as the largest. */
+VW_API void vw_max_pool(const vw_pool* pool, const float* x, float* y);
+
 /* The instruction set in use: "avx512", "avx2", "baseline". */
 VW_API const char* vw_isa(void);
 

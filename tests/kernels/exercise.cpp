@@ -287,6 +287,52 @@ bool exercise_strides() {
   return true;
 }
 
+// Max pooling: against its definition.
+bool exercise_max_pool() {
+  vw_pool p{};
+  p.batch = between(1, 2);
+  p.channels = pick({1, 3, 16, 17, 40});
+  p.fill = pick({0, 1}) ? -INFINITY : 0.5f;
+  p.threads = between(1, 2);
+  size_t in = size_t(p.batch) * p.channels, out = in;
+  for (vw_pool_axis& axis : p.axis) {
+    axis.window = between(1, 4);
+    axis.stride = between(1, 3);
+    axis.padding = between(0, 2);
+    axis.input = between(std::max(1, axis.window - 2 * axis.padding), 8);
+    axis.output = (axis.input + 2 * axis.padding - axis.window) / axis.stride + 1;
+    in *= axis.input;
+    out *= axis.output;
+  }
+  const std::vector<float> x = random_floats(in);
+  std::vector<float> y(out);
+  vw_max_pool(&p, x.data(), y.data());
+  for (size_t i = 0; i < out; ++i) {
+    const vw_pool_axis* a = p.axis;
+    size_t rest = i / p.channels;
+    int o[3];
+    for (int axis = 2; axis >= 0; rest /= a[axis].output, --axis) o[axis] = int(rest % a[axis].output);
+    float best = -INFINITY;
+    for (int t = 0; t < a[0].window * a[1].window * a[2].window; ++t) {
+      const int k[3] = {t / (a[2].window * a[1].window), t / a[2].window % a[1].window,
+                        t % a[2].window};
+      size_t place = rest;  // the clip's number
+      bool inside = true;
+      for (int axis = 0; axis < 3; ++axis) {
+        const int at = o[axis] * a[axis].stride + k[axis] - a[axis].padding;
+        inside = inside && at >= 0 && at < a[axis].input;
+        place = place * a[axis].input + at;
+      }
+      best = std::max(best, inside ? x[place * p.channels + i % p.channels] : p.fill);
+    }
+    if (y[i] != best) {
+      std::printf("  max pool: %g, not %g\n", y[i], best);
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -295,7 +341,7 @@ int main(int count, char** arguments) {
   int wrong = 0;
   for (int round = 0; round < rounds; ++round) {
     generator.seed(unsigned(seed + round));
-    if (!exercise() || !exercise_strides()) {
+    if (!exercise() || !exercise_strides() || !exercise_max_pool()) {
       std::printf("seed %d is wrong\n", seed + round);
       ++wrong;
     }

@@ -7,8 +7,16 @@ from torch import fx, nn
 
 from videowino.deployment.convolution import FusedConv3d, is_plain
 from videowino.deployment.fold import fold_batch_norm
-from videowino.deployment.graph import added_to, follower, is_relu, module_of, pooling_of
+from videowino.deployment.graph import (
+    added_to,
+    constant_pad,
+    follower,
+    is_relu,
+    module_of,
+    pooling_of,
+)
 from videowino.deployment.linear import FusedLinear, is_plain_linear
+from videowino.deployment.pooling import FusedMaxPool3d
 from videowino.deployment.tune import Tuned, Tuner
 from videowino.winograd import WinogradConv3d
 from videowino.winograd.finish import MaxPool
@@ -37,6 +45,8 @@ def fuse(graph: fx.GraphModule, tuner: Tuner) -> None:
             _fuse_convolution(graph, node, tuner)
         elif is_plain_linear(module):
             _fuse_linear(graph, node, tuner)
+    for node in list(graph.graph.nodes):
+        _replace_pooling(graph, node)
     graph.graph.lint()
     graph.delete_all_unused_submodules()
     graph.recompile()
@@ -83,10 +93,30 @@ def _take_relu(graph: fx.GraphModule, taken: list[fx.Node]) -> bool:
 
 def _take_pool(graph: fx.GraphModule, taken: list[fx.Node]) -> MaxPool | None:
     after = follower(taken[-1])
-    pool = None if after is None else pooling_of(graph, after)
+    pooling = None if after is None else pooling_of(graph, after)
+    pool = None if pooling is None else pooling.by_two()
     if after is not None and pool is not None:
         taken.append(after)
     return pool
+
+
+def _replace_pooling(graph: fx.GraphModule, node: fx.Node) -> None:
+    """A max pooling by the kernel, which also pads."""
+    pooling = pooling_of(graph, node)
+    x = node.args[0] if node.args else node.kwargs.get("input")
+    if pooling is None or not isinstance(x, fx.Node):
+        return
+    pad = constant_pad(x) if len(x.users) == 1 else None
+    alone = node.op == "call_module" and module_of(graph, node) is not None
+    name = str(node.target) if alone else f"pooling_{node.name}"
+    graph.add_submodule(name, FusedMaxPool3d(*pooling))
+    with graph.graph.inserting_after(node):
+        fused = graph.graph.call_module(name, pad or (x,))
+    fused.meta = node.meta
+    node.replace_all_uses_with(fused)
+    graph.graph.erase_node(node)
+    if pad is not None:
+        graph.graph.erase_node(x)
 
 
 def _replace(

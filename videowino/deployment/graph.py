@@ -7,8 +7,7 @@ import warnings
 from collections import Counter
 from contextlib import redirect_stderr
 from io import StringIO
-from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +17,12 @@ from torch.testing import assert_close
 
 from videowino.winograd import WinogradConv3d
 from videowino.winograd.finish import MaxPool
+from videowino.winograd.tile import Triple
 
 _ADDITIONS = {operator.add, torch.add, "add"}
 _ADDITIONS_IN_PLACE = {operator.iadd, "add_"}
 _MAX_POOLS = {F.max_pool3d, torch.max_pool3d}
+_PADS = {F.pad, torch._C._nn.pad}
 _POOLING = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 _RELUS = {torch.relu, torch.relu_, F.relu, F.relu_, "relu", "relu_"}
 
@@ -33,7 +34,7 @@ class _Tracer(fx.Tracer):
     """Looks into modules down to convolutions and those of PyTorch.
 
     Args:
-        whole: Leave modules without a convolution whole: what they compute may have no graph.
+        whole: Leave modules without a convolution whole where they have no graph.
     """
 
     def __init__(self, whole: bool = False) -> None:
@@ -44,8 +45,16 @@ class _Tracer(fx.Tracer):
         if isinstance(m, _CONVOLUTIONS):  # also those that torchvision derives
             return True
         if self._whole and not any(isinstance(part, _CONVOLUTIONS) for part in m.modules()):
-            return True
+            return super().is_leaf_module(m, module_qualified_name) or not _has_graph(m)
         return super().is_leaf_module(m, module_qualified_name)
+
+
+def _has_graph(module: nn.Module) -> bool:
+    try:
+        fx.Tracer().trace(module)
+    except Exception:  # as many ways as there are programs
+        return False
+    return True
 
 
 def trace(model: nn.Module, clip: Tensor, name: str) -> fx.GraphModule | None:
@@ -108,8 +117,24 @@ def is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
     return node.target in _RELUS
 
 
-def pooling_of(graph: fx.GraphModule, node: fx.Node) -> MaxPool | None:
-    """The max pooling that a node is, where it has windows of 1 or 2 side by side; else None."""
+class Pooling(NamedTuple):
+    """Of a max pooling; see `torch.nn.MaxPool3d`."""
+
+    window: Triple
+    stride: Triple
+    padding: Triple
+    ceil: bool
+
+    def by_two(self) -> MaxPool | None:
+        """As windows of 1 or 2 side by side without padding; None where they are others."""
+        plain = self.stride == self.window and max(self.padding) == 0
+        if not plain or not set(self.window) <= {1, 2} or max(self.window) == 1:
+            return None
+        return MaxPool(self.window, self.ceil)
+
+
+def pooling_of(graph: fx.GraphModule, node: fx.Node) -> Pooling | None:
+    """The max pooling that a node is; None where it is none, has dilation, or gives places too."""
     if node.op == "call_module":
         module = graph.get_submodule(str(node.target))
         if type(module) is not nn.MaxPool3d or module._forward_hooks or module._forward_pre_hooks:
@@ -120,14 +145,25 @@ def pooling_of(graph: fx.GraphModule, node: fx.Node) -> MaxPool | None:
     else:
         return None
     window = _three(given["kernel_size"])
-    stride = _three(given.get("stride") or window)
-    plain = _three(given.get("padding", 0)) == (0, 0, 0)
-    plain = plain and _three(given.get("dilation", 1)) == (1, 1, 1)
-    if not plain or given.get("return_indices") or stride != window:
+    sizes = window, _three(given.get("stride") or window), _three(given.get("padding", 0))
+    whole = all(isinstance(n, int) for three in sizes for n in three)
+    if not whole or _three(given.get("dilation", 1)) != (1, 1, 1) or given.get("return_indices"):
         return None
-    if window not in product((1, 2), repeat=3) or max(window) == 1:
+    return Pooling(*sizes, bool(given.get("ceil_mode", False)))
+
+
+def constant_pad(node: fx.Node) -> tuple[Any, ...] | None:
+    """What a node pads with a constant along three axes, by how much, and the constant; or None."""
+    if node.op != "call_function" or node.target not in _PADS:
         return None
-    return MaxPool(window, bool(given.get("ceil_mode", False)))
+    given: dict[str, Any] = (
+        dict(zip(("input", "pad", "mode", "value"), node.args, strict=False)) | node.kwargs
+    )
+    pad, value = given["pad"], given.get("value") or 0.0
+    usual = given.get("mode", "constant") == "constant" and isinstance(value, int | float)
+    if not usual or not isinstance(pad, list | tuple) or len(pad) != 6:
+        return None
+    return given["input"], pad, float(value)
 
 
 def _three(value: Any) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from videowino.deployment.convolution import FusedConv3d
 from videowino.deployment.linear import FusedLinear
+from videowino.deployment.pooling import FusedMaxPool3d
 from videowino.deployment.tune import Tuner
 from videowino.deployment.values import decode, encode
 from videowino.winograd import WinogradConv3d
@@ -22,6 +23,7 @@ _HOMES = (
 )
 _CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
 _WINOGRAD = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "padding_mode")
+_POOLING = ("window", "stride", "padding", "ceil")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
@@ -73,6 +75,9 @@ def encode_module(module: nn.Module, tensors: Tensors) -> dict[str, Any]:
             "weight": tensors.add(module.linear.weight),
             "bias": _optional(module.linear.bias, tensors),
         }
+    if isinstance(module, FusedMaxPool3d):
+        how = {name: encode(getattr(module, name)) for name in _POOLING}
+        return {"kind": "max pool", "settings": how}
     if not kind.__module__.startswith(_HOMES):
         raise ValueError(f"a {kind.__module__}.{kind.__qualname__}")
     attributes = {n: v for n, v in vars(module).items() if n not in _OF_EVERY_MODULE}
@@ -104,6 +109,8 @@ def decode_module(
         return FusedConv3d(made, bool(given["relu"]), tuner, pool=_pool(given["pool"]))
     if kind == "linear":
         return FusedLinear(_from_linear(given, tensors), bool(given["relu"]), tuner)
+    if kind == "max pool":
+        return FusedMaxPool3d(**{name: decode(given["settings"][name], {}) for name in _POOLING})
     home, _, name = given["class"].rpartition(".")
     if not f"{home}.".startswith(_HOMES):
         raise ValueError(f"no class for a deployed model: {given['class']}")

@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from videowino.deployment.convolution import FusedConv3d
+from videowino.deployment.pooling import FusedMaxPool3d
 from videowino.deployment.tune import Tuned
 
 
@@ -76,14 +77,15 @@ class DeploymentReport:
 
 @torch.no_grad()
 def measure(model: nn.Module, clip: Tensor, repeats: int) -> DeploymentReport:
-    """Time a deployed model and each convolution and fully connected layer in it.
+    """Time a deployed model and each convolution, pooling and fully connected layer in it.
 
     Args:
         model: With `Tuned` layers in it.
         clip: What it takes.
         repeats: Of the whole network.
     """
-    layers = {m: name for name, m in model.named_modules() if isinstance(m, Tuned)}
+    timed = Tuned | FusedMaxPool3d
+    layers = {m: name for name, m in model.named_modules() if isinstance(m, timed)}
     spent: dict[nn.Module, float] = {}
     runs: dict[nn.Module, list[float]] = {}
     started: dict[nn.Module, float] = {}
@@ -117,6 +119,6 @@ def measure(model: nn.Module, clip: Tensor, repeats: int) -> DeploymentReport:
             statistics.median(seconds) * 1e3,
         )
         for m, seconds in runs.items()
-        if isinstance(m, Tuned)
+        if isinstance(m, timed)
     )
     return DeploymentReport(found, statistics.median(totals) * 1e3, torch.get_num_threads())

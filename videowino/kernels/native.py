@@ -88,6 +88,30 @@ class Epilogue(ctypes.Structure):
     )
 
 
+class PoolAxis(ctypes.Structure):
+    """``vw_pool_axis``."""
+
+    _fields_ = (
+        ("input", ctypes.c_int32),
+        ("output", ctypes.c_int32),
+        ("window", ctypes.c_int32),
+        ("stride", ctypes.c_int32),
+        ("padding", ctypes.c_int32),
+    )
+
+
+class Pool(ctypes.Structure):
+    """``vw_pool``."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int32),
+        ("channels", ctypes.c_int32),
+        ("axis", PoolAxis * 3),
+        ("fill", ctypes.c_float),
+        ("threads", ctypes.c_int32),
+    )
+
+
 class Watch(ctypes.Structure):
     """``vw_watch``."""
 
@@ -148,6 +172,8 @@ def library() -> ctypes.CDLL | None:
     found.vw_backward.argtypes = [problem, pointer, pointer, weight, pointer, weight, pointer]
     found.vw_fingerprint.argtypes = [pointer, step, step]
     found.vw_fingerprint.restype = ctypes.c_uint64
+    found.vw_max_pool.argtypes = [ctypes.POINTER(Pool), pointer, pointer]
+    found.vw_max_pool.restype = None
     found.vw_release.restype = None
     found.vw_peak.restype = ctypes.c_double
     return found

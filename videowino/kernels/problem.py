@@ -10,8 +10,8 @@ from videowino.winograd.tile import Tile, Triple
 _OUTPUTS = (1, 2, 3, 4, 5, 6)
 _TAPS = (1, 2, 3, 4)
 _MOST_POSITIONS = 8  # of an axis, in one phase
-# Sizes are counted in 32 bits and rounded up to whole tiles and vectors.
-_LARGEST = 2**31 - 2**6
+#: Of sizes: they are counted in 32 bits and rounded up to whole tiles and vectors.
+LARGEST = 2**31 - 2**6
 
 
 @cache
@@ -51,8 +51,8 @@ def make_problem(
     Raises:
         ValueError: A size is beyond what the kernels can count, or columns are out of order.
     """
-    if max(*shape, *size, shape[0] * size[1] * size[2]) > _LARGEST:
-        raise ValueError(f"input of size {shape} is too large: more than {_LARGEST} places")
+    if max(*shape, *size, shape[0] * size[1] * size[2]) > LARGEST:
+        raise ValueError(f"input of size {shape} is too large: more than {LARGEST} places")
     problem = native.Problem(batch=shape[0], in_channels=shape[1], out_channels=out_channels)
     points = pairs(tile)
     assert points is not None

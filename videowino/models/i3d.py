@@ -47,8 +47,10 @@ class SamePad3d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: N C D H W."""
         pads: list[int] = []
-        for size, taps, stride in zip(x.shape[2:], self.kernel_size, self.stride, strict=True):
-            total = max(taps - (size % stride or stride), 0)
+        for axis, (taps, stride) in enumerate(zip(self.kernel_size, self.stride, strict=True)):
+            total = taps - 1 - (x.shape[2 + axis] - 1) % stride
+            if taps < stride:  # never else, and without a comparison there is a graph
+                total = max(total, 0)
             pads = [total // 2, total - total // 2, *pads]  # F.pad counts from the last axis
         return F.pad(x, pads)
 
