@@ -94,7 +94,7 @@ def test_fully_connected_layers(wanted, relu, monkeypatch):
         (nn.Conv3d(1, 1, 3, 2, 1), (1, 1, 8, 8, 8), {(4, 4, 4), (2, 2, 2), (4, 2, 2)}),
         (nn.Conv3d(1, 1, 1), (1, 1, 8, 8, 8), {(1, 1, 1)}),
         (nn.Conv3d(2, 2, 3, groups=2), (1, 2, 8, 8, 8), set()),
-        (nn.Conv3d(1, 1, 3, padding="same"), (1, 1, 8, 8, 8), set()),
+        (nn.Conv3d(1, 1, 3, padding="same"), (1, 1, 8, 8, 8), {(4, 4, 4), (2, 2, 2)}),
     ],
 )
 @built

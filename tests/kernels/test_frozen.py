@@ -30,14 +30,16 @@ def test_any_stride_tile_size_and_layout(data):
     size = tuple(
         draw(st.integers(max(1, r - 2 * p), r + 9)) for r, p in zip(taps, padding, strict=True)
     )
-    channels = st.sampled_from([1, 3, 8, 16, 17, 33, 80])
+    channels, uneven = st.sampled_from([1, 3, 8, 16, 17, 33, 80]), draw(st.booleans())
     torch.manual_seed(draw(st.integers(0, 99)))
     conv = nn.Conv3d(
         draw(channels), draw(channels), taps, stride, padding, bias=draw(st.booleans())
     )
     x = torch.randn(draw(st.integers(1, 2)), conv.in_channels, *size)
     bias = None if conv.bias is None else conv.bias.double()
-    expected = F.conv3d(x.double(), conv.weight.double(), bias, stride, padding)
+    around = [draw(st.integers(0, 5)) if uneven else 0 for _ in range(6)]
+    padded = F.pad(x.double(), [*around[4:], *around[2:4], *around[:2]])
+    expected = F.conv3d(padded, conv.weight.double(), bias, stride, padding)
     residual = torch.randn_like(expected) if draw(st.booleans()) else None
     relu = draw(st.booleans())
     if residual is not None:
@@ -48,7 +50,7 @@ def test_any_stride_tile_size_and_layout(data):
     torch.set_num_threads(draw(st.integers(1, 2)))
     try:
         with torch.no_grad():
-            frozen = FrozenConv3d(conv, m)
+            frozen = FrozenConv3d(conv, m, around)
             added = None if residual is None else residual.float()
             y = frozen(x.contiguous(memory_format=layout), added, relu)
             again = frozen(x.contiguous(memory_format=layout), added, relu)
@@ -103,7 +105,6 @@ def test_clips_with_gaps():
         {"groups": 2},
         {"dilation": 2},
         {"stride": 3},
-        {"padding": "same"},
         {"padding": 1, "padding_mode": "circular"},
         {"dtype": torch.float64},
         {"kernel_size": 5},
@@ -111,6 +112,14 @@ def test_clips_with_gaps():
 )
 def test_what_does_not_fit(options):
     assert not FrozenConv3d.fits(nn.Conv3d(4, 4, **{"kernel_size": 3} | options), (2, 2, 2))
+
+
+@pytest.mark.parametrize("taps", [(3, 3, 3), (2, 3, 4)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_padding_by_name(taps, padding):
+    conv, x = nn.Conv3d(3, 5, taps, padding=padding), torch.randn(2, 3, 6, 7, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(FrozenConv3d(conv, (2, 3, 4))(x), conv(x), rtol=1e-4, atol=1e-5)
 
 
 def test_not_so_large_a_tile():

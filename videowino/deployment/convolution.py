@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from videowino.deployment.folded import FoldedConv3d
-from videowino.deployment.tune import Run, Tuned, Tuner
+from videowino.deployment.tune import UNPADDED, Pads, Run, Tuned, Tuner
 from videowino.fastest import OneDnnConv3d
 from videowino.kernels import cpu
 from videowino.kernels.chooser import sensible_tiles
@@ -25,7 +27,7 @@ DIRECT, PRODUCT = "direct", "product"
 
 
 class FusedConv3d(Tuned):
-    """pool(relu(conv(x) + residual)), channels last in memory.
+    """pool(relu(conv(pad(x)) + residual)), channels last in memory.
 
     Tiles that windows of the pooling fit into pool their own results, "F(4x4x4, 3x3x3) + pool";
     other algorithms are "then pool": what they write is read again.
@@ -62,19 +64,19 @@ class FusedConv3d(Tuned):
             return ""
         return f"{self.conv.columns_kept}/{self.conv.columns}"
 
-    def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
+    def algorithms(self, x: Tensor, pads: Pads = UNPADDED) -> dict[str, Callable[[], Run]]:
         """Winograd alone for a Winograd layer, else "direct" and tiles by name."""
         if isinstance(self.conv, WinogradConv3d):
             name = str(self.conv.tile) + self._suffix(self._winograd_pool())
-            return {name: lambda: self._laid(self._winograd())}
+            return {name: lambda: self._laid(self._winograd(pads))}
         assert isinstance(self.conv, nn.Conv3d)
         found: dict[str, Callable[[], Run]] = {
-            DIRECT + self._suffix(None): lambda: self._laid(self._direct())
+            DIRECT + self._suffix(None): lambda: self._laid(_padded(self._direct(), pads))
         }
-        if x.device.type == "cpu" and x.dtype == torch.float32:
-            for m in tiles_of(self.conv, x):
+        if x.device.type == "cpu" and x.dtype == torch.float32 and min(pads) >= 0:
+            for m in tiles_of(self.conv, x, pads):
                 name = self._name(m)
-                found.setdefault(name, partial(self._by, m))
+                found.setdefault(name, partial(self._by, m, pads))
         return found
 
     def geometry(self) -> tuple[object, ...]:
@@ -89,13 +91,20 @@ class FusedConv3d(Tuned):
             *(self.pool, self.keep_layout),
         )
 
-    def _winograd(self) -> Run:
+    def _winograd(self, pads: Pads) -> Run:
         conv = self.conv
         assert isinstance(conv, WinogradConv3d)
-        run = conv.fused if self._in_kernel(conv) else FoldedConv3d(conv)
+        if not self._in_kernel(conv):
+            return _padded(self._followed(FoldedConv3d(conv)), pads)
+        if conv.padding_mode != "zeros" or min(pads) < 0:
+            return _padded(self._followed(conv.fused), pads)
+        return self._followed(_surrounded(conv, pads).fused)
+
+    def _followed(self, run: Callable[..., Tensor]) -> Run:
+        """What a Winograd layer's `fused`, or what stands in for it, does not do itself."""
         pool = self._winograd_pool()
         if pool is not None:
-            return lambda x, residual: conv.fused(
+            return lambda x, residual: run(
                 x.contiguous(memory_format=_LAST), residual, self.relu, pool
             )
         return self._pooled(
@@ -128,9 +137,9 @@ class FusedConv3d(Tuned):
             lambda x, residual: self.finish(conv(x.contiguous(memory_format=_LAST)), residual)
         )
 
-    def _by(self, m: Triple) -> Run:
+    def _by(self, m: Triple, pads: Pads) -> Run:
         assert isinstance(self.conv, nn.Conv3d)
-        frozen = FrozenConv3d(self.conv, m)
+        frozen = FrozenConv3d(self.conv, m, _by_axis(pads))
         if pool := self._inside(frozen.tile.m):
             return self._laid(lambda x, residual: frozen(x, residual, self.relu, pool))
         return self._laid(self._pooled(lambda x, residual: frozen(x, residual, self.relu)))
@@ -153,16 +162,33 @@ class FusedConv3d(Tuned):
         return laid
 
 
-def tiles_of(conv: nn.Conv3d, x: Tensor) -> list[Triple]:
+def tiles_of(conv: nn.Conv3d, x: Tensor, pads: Pads = UNPADDED) -> list[Triple]:
     """Tiles worth a measurement; none where the kernel does not compute the convolution."""
     if not FrozenConv3d.fits(conv, (1, 1, 1)):
         return []
-    one = FrozenConv3d(conv, (1, 1, 1))
+    one = FrozenConv3d(conv, (1, 1, 1), _by_axis(pads))
     if max(one.tile.phase_taps) == 1:
         return [(1, 1, 1)]
     size = output_size(x.shape, one.tile, one.pads)
     tiles = sensible_tiles(conv.kernel_size, size, conv.stride)
     return [tile.m for tile in tiles if FrozenConv3d.fits(conv, tile.m)]
+
+
+def _padded(run: Run, pads: Pads) -> Run:
+    """What does not pad itself, on what is padded before."""
+    return run if not any(pads) else lambda x, residual: run(F.pad(x, pads), residual)
+
+
+def _surrounded(conv: WinogradConv3d, pads: Pads) -> WinogradConv3d:
+    """The same layer, nothing of it copied, with more zeros around the clip."""
+    wider = copy(conv)
+    wider.pads = tuple(a + b for a, b in zip(conv.pads, _by_axis(pads), strict=True))
+    return wider
+
+
+def _by_axis(pads: Pads) -> tuple[int, ...]:
+    """Pads of F.pad as (d0, d1, h0, h1, w0, w1)."""
+    return (*pads[4:], *pads[2:4], *pads[:2])
 
 
 def is_plain(module: nn.Module | None) -> bool:

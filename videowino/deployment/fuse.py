@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx, nn
 
+from videowino.deployment.concatenation import concatenate
 from videowino.deployment.convolution import FusedConv3d, is_plain
 from videowino.deployment.fold import fold_batch_norm
 from videowino.deployment.graph import (
@@ -23,6 +26,7 @@ from videowino.winograd.finish import MaxPool
 
 # What does nothing in evaluation.
 _IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+_CONCATENATIONS = {torch.cat, torch.concat, torch.concatenate}
 
 
 def fuse(graph: fx.GraphModule, tuner: Tuner) -> None:
@@ -47,6 +51,8 @@ def fuse(graph: fx.GraphModule, tuner: Tuner) -> None:
             _fuse_linear(graph, node, tuner)
     for node in list(graph.graph.nodes):
         _replace_pooling(graph, node)
+        if node.target in _CONCATENATIONS and node.kwargs.keys() <= {"tensors", "dim"}:
+            node.target = concatenate
     graph.graph.lint()
     graph.delete_all_unused_submodules()
     graph.recompile()
@@ -72,7 +78,10 @@ def _fuse_convolution(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> Non
     pool = _take_pool(graph, taken) if residual is None else None
     if pool is not None and not relu:  # the other way round it is the same
         relu = _take_relu(graph, taken)
-    _replace(graph, taken, residual, FusedConv3d(conv, relu, tuner, pool=pool))
+    x = node.args[0]
+    pad = constant_pad(x) if isinstance(x, fx.Node) and len(x.users) == 1 else None
+    pad = pad if pad is not None and pad[2] == 0 else None
+    _replace(graph, taken, residual, FusedConv3d(conv, relu, tuner, pool=pool), pad)
 
 
 def _fuse_linear(graph: fx.GraphModule, node: fx.Node, tuner: Tuner) -> None:
@@ -120,16 +129,32 @@ def _replace_pooling(graph: fx.GraphModule, node: fx.Node) -> None:
 
 
 def _replace(
-    graph: fx.GraphModule, taken: list[fx.Node], residual: fx.Node | None, layer: Tuned
+    graph: fx.GraphModule,
+    taken: list[fx.Node],
+    residual: fx.Node | None,
+    layer: Tuned,
+    pad: tuple[Any, ...] | None = None,
 ) -> None:
-    """Put a layer in the place of the last of the nodes that it computes."""
+    """Put a layer in the place of the last of the nodes that it computes.
+
+    Args:
+        graph: Of all of them.
+        taken: The nodes, in order.
+        residual: What is added, or None.
+        layer: That computes them.
+        pad: What `constant_pad` says of a node before them that the layer takes as well, or None.
+    """
     first, last = taken[0], taken[-1]
     name = str(first.target)
     graph.set_submodule(name, layer)
     with graph.graph.inserting_after(last):
-        args = (first.args[0],) if residual is None else (first.args[0], residual)
-        fused = graph.graph.call_module(name, args)
+        x = first.args[0] if pad is None else pad[0]
+        pads = {} if pad is None else {"pads": pad[1]}
+        fused = graph.graph.call_module(name, (x,) if residual is None else (x, residual), pads)
     fused.meta = last.meta
     last.replace_all_uses_with(fused)
+    before = first.args[0]
     for gone in reversed(taken):
         graph.graph.erase_node(gone)
+    if pad is not None and isinstance(before, fx.Node):
+        graph.graph.erase_node(before)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from videowino.deployment.convolution import PRODUCT
-from videowino.deployment.tune import Run, Tuned, Tuner
+from videowino.deployment.tune import UNPADDED, Pads, Run, Tuned, Tuner
 from videowino.kernels.frozen import FrozenConv3d
 
 
@@ -29,7 +29,7 @@ class FusedLinear(Tuned):
         super().__init__(relu, tuner)
         self.linear = linear
 
-    def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
+    def algorithms(self, x: Tensor, pads: Pads = UNPADDED) -> dict[str, Callable[[], Run]]:
         """PyTorch's own, and the convolution kernel's matrix product."""
         found: dict[str, Callable[[], Run]] = {"linear": lambda: self._plain}
         conv = self._as_conv()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from videowino.timing import alternate
 
 Run = Callable[[Tensor, Tensor | None], Tensor]
+Pads = tuple[int, ...]  # as of F.pad, (w0, w1, h0, h1, d0, d1)
+UNPADDED: Pads = (0,) * 6
 _FAR = 1.6  # times slower than the fastest at first sight: not looked at again
 
 
@@ -89,10 +91,15 @@ class Tuned(nn.Module):
         self.tuner = tuner
         self.algorithm = ""
         self._chosen: dict[tuple[object, ...], tuple[str, Run]] = {}
-        self._made: dict[str, Run] = {}
+        self._made: dict[Pads, dict[str, Run]] = {}
 
-    def algorithms(self, x: Tensor) -> dict[str, Callable[[], Run]]:
-        """Those that compute it, by name."""
+    def algorithms(self, x: Tensor, pads: Pads) -> dict[str, Callable[[], Run]]:
+        """Those that compute it, by name.
+
+        Args:
+            x: What it is called with.
+            pads: Zeros around x that they are to see.
+        """
         raise NotImplementedError
 
     def geometry(self) -> tuple[object, ...]:
@@ -100,19 +107,29 @@ class Tuned(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """relu(layer(x) + residual)."""
+    def forward(
+        self, x: Tensor, residual: Tensor | None = None, pads: Sequence[int] = UNPADDED
+    ) -> Tensor:
+        """relu(layer(pad(x)) + residual).
+
+        Args:
+            x: What the layer computes on.
+            residual: As the result, or None.
+            pads: Zeros around x, as of `F.pad`, beside those of the layer itself.
+        """
+        pads = tuple(map(int, pads))
         key = (
             *(x.shape, x.stride(), x.dtype, x.device.type, residual is not None),
-            torch.get_num_threads(),
+            *(torch.get_num_threads(), pads),
         )
         found = self._chosen.get(key)
         if found is None:
             geometry = (type(self), *self.geometry(), self.relu, *key)
-            runs = self.algorithms(x)
-            runs |= {name: _same(run) for name, run in self._made.items() if name in runs}
+            runs = self.algorithms(x, pads)
+            made = self._made.setdefault(pads, {})
+            runs |= {name: _same(run) for name, run in made.items() if name in runs}
             name, run = self.tuner.fastest(geometry, runs, x, residual)
-            found = self._chosen[key] = name, self._made.setdefault(name, run)
+            found = self._chosen[key] = name, made.setdefault(name, run)
         self.algorithm = found[0]
         return found[1](x, residual)
 

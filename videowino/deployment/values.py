@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx
 
+from videowino.deployment.concatenation import concatenate
+
 _KINDS: dict[str, type] = {
     "dtype": torch.dtype,
     "memory_format": torch.memory_format,
@@ -100,7 +102,7 @@ def functions() -> dict[str, Callable[..., Any]]:
     """
     overridable = torch.overrides.get_overridable_functions()
     tensor_functions = {id(function) for group in overridable.values() for function in group}
-    found: dict[str, Callable[..., Any]] = {"getattr": getattr}
+    found: dict[str, Callable[..., Any]] = {"getattr": getattr, "concatenate": concatenate}
     found |= {f"operator.{name}": getattr(operator, name) for name in _OPERATORS}
     found |= {f"math.{name}": getattr(math, name) for name in _MATH}
     for home, module in (("torch", torch), ("functional", F)):

@@ -30,18 +30,19 @@ class FrozenConv3d(nn.Module):
     Args:
         conv: One that `fits`; left as it is, its parameters shared.
         m: Outputs a tile, per axis; one on axes with one tap.
+        around: Zeros around the clip beside those of `conv.padding`, (d0, d1, h0, h1, w0, w1).
 
     Attributes:
         tile: Of the convolution.
         pads: Zeros around the clip, (d0, d1, h0, h1, w0, w1).
     """
 
-    def __init__(self, conv: nn.Conv3d, m: Sequence[int]) -> None:
+    def __init__(self, conv: nn.Conv3d, m: Sequence[int], around: Sequence[int] = (0,) * 6) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.tile = fit_tile(m, conv.kernel_size, stride=conv.stride)
-        assert not isinstance(conv.padding, str)
-        self.pads = normalize_padding(tuple(conv.padding), self.tile.taps)
+        own = normalize_padding(conv.padding, self.tile.taps)
+        self.pads = tuple(a + b for a, b in zip(own, around, strict=True))
         self._packed: Tensor | None = None
         self._ready: dict[tuple[object, ...], Prepared] = {}
 
@@ -53,7 +54,6 @@ class FrozenConv3d(nn.Module):
             or (type(conv).forward, type(conv)._conv_forward)
             != (nn.Conv3d.forward, nn.Conv3d._conv_forward)
             or conv.padding_mode != "zeros"
-            or isinstance(conv.padding, str)
             or conv.groups != 1
             or max(conv.dilation) > 1
             or max(conv.stride) > MAX_STRIDE
@@ -133,4 +133,4 @@ class FrozenConv3d(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         outs, ins = self.weight.shape[:2]
-        return f"{ins}, {outs}, {self.tile}, padding={self.pads[::2]}"
+        return f"{ins}, {outs}, {self.tile}, padding={self.pads}"
