@@ -104,6 +104,7 @@ def write(
         stream = container.add_stream(codec, rate=FPS)
         stream.height, stream.width = video.shape[1:3]
         stream.pix_fmt = pix_fmt
+        stream.options = {"sc_threshold": "1000000000"}  # key frames at the end of each gop alone
         context = stream.codec_context
         context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
         context.time_base = Fraction(1, FPS)
