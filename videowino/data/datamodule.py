@@ -15,6 +15,7 @@ from videowino.cli import require
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
 from videowino.data.decoding import DECODERS
+from videowino.data.flip import check_flip
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
 from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
@@ -44,6 +45,11 @@ class VideoDataModule(pl.LightningDataModule):
         crops: test crops a clip, 1 or 3; validation always takes one.
         mirror: test each crop mirrored as well; validation never does.
         flip: mirror half of the training clips.
+        flip_pairs: {class: class of its mirrored clips}, both ways; the label follows the flip.
+        no_flip: classes whose clips are never mirrored.
+        rand_augment: RandAugment's number of operations and their magnitude, 0 to 30, drawn once
+            a training clip; None for none. The paper's choice for images is (2, 9).
+        rand_augment_geometry: let it shear, shift and turn frames too, not only change colours.
         color_jitter: strength of brightness, contrast and saturation changes in training.
         random_erasing: probability to blank a rectangle of a training clip.
         scale: range of the crop's share of the frame, instead of resize and crop, in training.
@@ -80,6 +86,10 @@ class VideoDataModule(pl.LightningDataModule):
         crops: int = 1,
         mirror: bool = False,
         flip: bool = True,
+        flip_pairs: dict[str, str] | None = None,
+        no_flip: list[str] | None = None,
+        rand_augment: tuple[int, int] | None = None,
+        rand_augment_geometry: bool = True,
         color_jitter: float = 0.0,
         random_erasing: float = 0.0,
         scale: tuple[float, float] | None = None,
@@ -111,10 +121,12 @@ class VideoDataModule(pl.LightningDataModule):
             resize=resize,
             scale=scale,
             stretch=stretch,
+            rand_augment=rand_augment,
             color_jitter=color_jitter,
             random_erasing=random_erasing,
             std=std,
         )
+        check_flip(flip, mirror, flip_pairs, no_flip)
         require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         require(clips >= 1, f"data.clips={clips}: at least 1")
         require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
@@ -136,6 +148,10 @@ class VideoDataModule(pl.LightningDataModule):
             scale=scale,
             stretch=stretch,
             flip=flip,
+            flip_pairs=flip_pairs,
+            no_flip=no_flip,
+            rand_augment=rand_augment,
+            rand_augment_geometry=rand_augment_geometry,
             color_jitter=color_jitter,
             random_erasing=random_erasing,
             **normalisation,
@@ -219,7 +235,12 @@ class VideoDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled random clips."""
+        """Shuffled random clips.
+
+        Raises:
+            ValueError: `flip_pairs` or `no_flip` names a class that is not there.
+        """
+        self._train_transform.name_classes(self.class_names)
         videos = self.videos("train")
         dataset = self._dataset(videos, self._train_transform)
         trainer = self.trainer

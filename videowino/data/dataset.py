@@ -87,8 +87,8 @@ class VideoDataset(Dataset):
     Args:
         videos: files and labels.
         sampler: which frames make a clip.
-        transform: T C H W uint8 -> C T H W float32 for training; K T C H W ->
-            (crops, K, C, T, H, W) where `clips` is given.
+        transform: a `TrainTransform` for training; K T C H W uint8 ->
+            (crops, K, C, T, H, W) float32 where `clips` is given.
         decoder: see `open_video`.
         clips: None for training (one random clip); else the number of test clips.
         cache_gb: memory for whole decoded videos, in each process that loads. Videos are kept as
@@ -125,11 +125,14 @@ class VideoDataset(Dataset):
         video = self.videos[index]
         reader = self._open(index)
         try:
-            clip = self._train_clip(reader, seed) if self.clips is None else self._views(reader)
+            if self.clips is None:
+                clip, label = self._train_clip(reader, seed, video.label)
+            else:
+                clip, label = self._views(reader), video.label
         except ValueError as error:
             text = str(error)
             raise ValueError(text if str(video.path) in text else f"{video.path}: {text}") from None
-        return {"clip": clip, "label": video.label, "video": index}
+        return {"clip": clip, "label": label, "video": index}
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
@@ -141,13 +144,13 @@ class VideoDataset(Dataset):
         self._kept[index] = KeptVideo(reader)
         return self._kept[index]
 
-    def _train_clip(self, reader: FrameReader, seed: int) -> torch.Tensor:
+    def _train_clip(self, reader: FrameReader, seed: int, label: int) -> tuple[torch.Tensor, int]:
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: the loader may run in the main process, whose GPU generators
             # are the network's.
             torch.default_generator.manual_seed(seed)
             frames = reader.get_frames(self.sampler.train(reader.num_frames))
-            return self.transform(frames)
+            return self.transform.labelled(frames, label)  # type: ignore[operator]
 
     def _views(self, reader: FrameReader) -> torch.Tensor:
         """V C T H W, the crops of the first clip first; the video is decoded once."""

@@ -17,11 +17,11 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from videowino.cli import require
-from videowino.compat import torchvision
 from videowino.models import create_model
 from videowino.surgery import convert
 from videowino.training.hyperparameters import WinogradConfig, check_same_network, plain
 from videowino.training.length import length_of
+from videowino.training.mixing import Mixing
 from videowino.training.optimizers import parameter_groups
 from videowino.training.schedules import learning_rate_factor
 
@@ -53,6 +53,9 @@ class VideoClassifier(pl.LightningModule):
             cosine down to 0 if None.
         label_smoothing: share of the target spread over all classes.
         mixup: alpha of the Beta distribution that pairs of clips are mixed by; 0 mixes none.
+        cutmix: alpha of the one that says how large a box, the same in all frames, a clip takes
+            from another; 0 takes none. Where both are on, each batch is mixed by one or the other,
+            at even odds.
         clips_at_once: clips in one evaluation forward pass, which bounds its memory.
         channels_last: keep channels last in memory, which a CPU trains faster in; the numbers are
             the same up to rounding.
@@ -81,6 +84,7 @@ class VideoClassifier(pl.LightningModule):
         milestones: list[int] | None = None,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
         clips_at_once: int = 16,
         channels_last: bool = True,
     ) -> None:
@@ -104,6 +108,7 @@ class VideoClassifier(pl.LightningModule):
         require(min(milestones or [1]) >= 1, f"model.milestones={milestones}: epochs, from 1 on")
         require(0 <= label_smoothing < 1, f"model.label_smoothing={label_smoothing}: 0 to 1")
         require(mixup >= 0, f"model.mixup={mixup}: 0 (off) or more")
+        require(cutmix >= 0, f"model.cutmix={cutmix}: 0 (off) or more")
         require(clips_at_once >= 1, f"model.clips_at_once={clips_at_once}: at least 1")
 
         self.model = create_model(
@@ -112,9 +117,7 @@ class VideoClassifier(pl.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.conversion = None if winograd is None else convert(self.model, **vars(winograd))
-        self._mix = None
-        if mixup:
-            self._mix = torchvision.transforms.v2.MixUp(alpha=mixup, num_classes=num_classes)
+        self._mix = Mixing(mixup, cutmix, num_classes) if mixup or cutmix else None
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         top = _accuracies(num_classes)
         self.val_clip = top.clone(prefix="val/clip_")
@@ -146,8 +149,7 @@ class VideoClassifier(pl.LightningModule):
         clip, label = batch["clip"], batch["label"]
         target = label
         if self._mix is not None:
-            clip, target = self._mix(torchvision.tv_tensors.Video(clip), label)
-            clip = clip.as_subclass(Tensor)
+            clip, target = self._mix(clip, label)
         logits = self(clip)
         loss = F.cross_entropy(logits, target, label_smoothing=self.hparams["label_smoothing"])
         size = len(label)
