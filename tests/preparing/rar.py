@@ -14,7 +14,7 @@ END = b"\xc4\x3d\x7b\x00\x40\x07\x00"
 STORED, NORMAL = 0x30, 0x33
 _MAIN, _FILE = 0x73, 0x74
 _LONG, _PASSWORD, _SOLID_MAIN, _SOLID_FILE = 0x8000, 0x04, 0x08, 0x10
-_UNIX, _VERSION, _DATE = 3, 20, 0x41200000
+_UNIX, _VERSION, _DATE = 3, 20, 0x41210000
 FILE_MODE, LINK_MODE = 0o100644, 0o120777
 
 
@@ -34,7 +34,7 @@ def member(
     crc: int | None = None,
 ) -> bytes:
     """A member's header and data; with another `method`, `data` is not really packed."""
-    encoded = name.encode()
+    encoded = name.replace("/", "\\").encode()  # the format's separator, on any system
     body = struct.pack(
         "<IIBIIBBHI",
         len(data),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from videowino.data.splits import read_lines
-from videowino.preparing.official import HMDB51, Benchmark
+from videowino.preparing.official import Benchmark
 
 
 def lists_folder(root: Path, benchmark: Benchmark) -> Path:
@@ -40,7 +40,7 @@ def official_clips(root: Path, benchmark: Benchmark) -> list[PurePosixPath]:
     """
     folder = lists_folder(root, benchmark)
     clips: dict[PurePosixPath, None] = {}
-    if benchmark is HMDB51:
+    if benchmark.name == "hmdb51":
         for path in sorted(folder.glob("*_test_split1.txt")):
             name = path.name.removesuffix("_test_split1.txt")
             for line in read_lines(path):

@@ -21,7 +21,7 @@ from videowino.cli import require
 from videowino.preparing.archives import PART
 
 CODECS = {"mpeg4": "mpeg4", "h264": "libx264"}
-_QUALITY = {"mpeg4": 2, "h264": 18}
+_QUALITY = {"mpeg4": 3, "h264": 18}
 _CONTAINERS = {".avi": "avi", ".mkv": "matroska", ".webm": "matroska"}  # else mp4
 _LARGEST_CLOCK = 65535  # ticks a second, of MPEG-4
 _JITTER = 0.1  # of a frame's time: what rounding of timestamps may move a frame
@@ -36,7 +36,7 @@ class Encoding:
         gop: frames from one key frame to the next.
         codec: "mpeg4" (as the benchmarks' own clips, and the fastest to decode) or "h264".
         quality: quantiser of mpeg4 (1 to 31) or crf of h264 (0 to 51), smaller is better; None
-            takes 2 or 18.
+            takes 3 or 18.
 
     Raises:
         ValueError: an argument out of its range.
