@@ -45,7 +45,9 @@ def test_unar_reads_what_the_tests_write(tmp_path):
 
 def test_a_member_takes_its_place_only_when_whole(tmp_path):
     path = tmp_path / "x.rar"
-    path.write_bytes(archive(member("a", b"one"), member("b", b"two" * 9, crc=1), member("c", b"3")))
+    path.write_bytes(
+        archive(member("a", b"one"), member("b", b"two" * 9, crc=1), member("c", b"3"))
+    )
     place = tmp_path / "out" / "b"
     place.parent.mkdir()
     place.write_bytes(b"former")
@@ -179,7 +181,9 @@ def test_a_solid_archive_is_read_in_one_pass(tmp_path, cat):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-@pytest.mark.parametrize(("change", "message"), [(b"", "bytes are missing"), (b"\7", "CRC differs")])
+@pytest.mark.parametrize(
+    ("change", "message"), [(b"", "bytes are missing"), (b"\7", "CRC differs")]
+)
 def test_a_solid_archive_that_does_not_unpack(tmp_path, cat, change, message):
     files = {"0.avi": b"0" * 1000, "1.avi": b"1" * 1000}
     plain = files["0.avi"] + (change * 1000 or b"1" * 10)

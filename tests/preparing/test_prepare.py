@@ -132,7 +132,9 @@ def test_an_archive_that_lacks_clips(tmp_path, small, progress):
 def test_a_damaged_archive_in_an_archive_is_named(tmp_path, small, progress):
     files = {name: content(name) for name in hmdb_names() if name.startswith("golf")}
     root = write_hmdb(tmp_path / "root", golf=stored(files)[:-900])
-    with pytest.raises(ValueError, match=r"golf.rar: truncated, download it again; missing: \d+ by"):
+    with pytest.raises(
+        ValueError, match=r"golf.rar: truncated, download it again; missing: \d+ by"
+    ):
         run(small, "hmdb51", root, progress)
     assert len(list((root / "videos" / "draw_sword").glob("*.avi"))) == 3
     write_hmdb(root)
@@ -142,7 +144,9 @@ def test_a_damaged_archive_in_an_archive_is_named(tmp_path, small, progress):
 
 def test_an_archive_in_an_archive_that_leaves_the_folder(tmp_path, small, progress):
     root = write_hmdb(tmp_path / "root", golf=stored({"../../golf/x.avi": b"1"}))
-    with pytest.raises(ValueError, match="golf.rar: the member '../../golf/x.avi' would be written"):
+    with pytest.raises(
+        ValueError, match="golf.rar: the member '../../golf/x.avi' would be written"
+    ):
         run(small, "hmdb51", root, progress)
     assert not list(tmp_path.rglob("x.avi"))
 
@@ -209,7 +213,9 @@ def test_checksums(tmp_path, small, progress, monkeypatch):
         source = replace(small["ucf101"].lists, digest=Digest("sha256", value, "someone"))
         return {"ucf101": replace(small["ucf101"], lists=source)}
 
-    with pytest.raises(ValueError, match=f"its sha256 is {right}, but someone publishes 0123: trun"):
+    with pytest.raises(
+        ValueError, match=f"its sha256 is {right}, but someone publishes 0123: trun"
+    ):
         run(knowing("0123"), "ucf101", root, progress)
     assert not (root / "ucfTrainTestlist").exists()
     with pytest.warns(UserWarning, match="but someone publishes 0123"):
@@ -226,7 +232,9 @@ def test_a_size_that_differs_is_said(tmp_path, small, progress):
 
     root = write_ucf(tmp_path / "root")
     known = replace(small["ucf101"], clips=replace(small["ucf101"].clips, size=5))
-    with pytest.warns(UserWarning, match="UCF101.rar has .* bytes, the official one 5; no checksum"):
+    with pytest.warns(
+        UserWarning, match="UCF101.rar has .* bytes, the official one 5; no checksum"
+    ):
         index, _ = run({"ucf101": known}, "ucf101", root, progress)
     assert index.whole
 

@@ -70,7 +70,9 @@ def _parser(description: str | None) -> ArgumentParser:
     parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
     names = [*BENCHMARKS, FOLDER]
     parser.add_argument("set", choices=names, help="the data set; folder: clips of your own")
-    parser.add_argument("--root", type=Path, required=True, help="its folder, filled or gone on with")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="its folder, filled or gone on with"
+    )
     parser.add_argument("--archives", type=Path | None, help="where the archives are, if elsewhere")
     parser.add_argument(
         "--download", type=bool, default=True, help="whether to download archives that are absent"

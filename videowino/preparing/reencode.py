@@ -140,7 +140,9 @@ def _graph(
     if turn in (90, 270):
         width, height = height, width
     if encoding is not None:
-        names.append(("scale", "{}:{}:flags=bicubic+accurate_rnd".format(*encoding.size(width, height))))
+        names.append(
+            ("scale", "{}:{}:flags=bicubic+accurate_rnd".format(*encoding.size(width, height)))
+        )
     names.append(("format", "yuv420p"))
     last = graph.add_buffer(
         width=frame.width,
@@ -160,9 +162,7 @@ def _transcode(source: Path, part: Path, encoding: Encoding) -> list[float]:
     """Write the file; the times of its frames in seconds, from 0."""
     kind = _CONTAINERS.get(source.suffix.lower(), "mp4")
     rate, times = _clock(source)
-    variable = any(
-        abs(time - number / rate) > _JITTER / rate for number, time in enumerate(times)
-    )
+    variable = any(abs(time - number / rate) > _JITTER / rate for number, time in enumerate(times))
     # .avi has no timestamps: its frames are as even as its rate.
     variable, kind = (False, kind) if kind == "avi" else (variable, kind)
     ticks = Fraction(1, 60000) if variable else 1 / rate

@@ -65,7 +65,9 @@ def unpack_clips(
     with open_archive(path) as archive:
         inner = {name for name in archive.sizes if name.lower().endswith(".rar")}
         others = [name for name in archive.sizes if name not in inner]
-        strange = _unpack(archive, others, None, names, folder, progress, compare, "Unpacking clips")
+        strange = _unpack(
+            archive, others, None, names, folder, progress, compare, "Unpacking clips"
+        )
         if inner:
             strange += _unpack_inner(archive, root, names, folder, journal, progress)
     for left in folder.glob(f"*/.*{PART}"):
