@@ -150,7 +150,7 @@ def test_without_rarfile(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cat(tmp_path, monkeypatch):
-    """A stand-in for unrar: prints what lies beside the archive, as `unrar p` prints all members."""
+    """A stand-in for unrar, which prints what lies beside the archive: all members, one by one."""
     import rarfile
 
     script = tmp_path / "fake-unrar"

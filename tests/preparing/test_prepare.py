@@ -122,11 +122,11 @@ def test_names_in_another_case_and_files_in_no_list(tmp_path, small, progress):
 
 def test_an_archive_that_lacks_clips(tmp_path, small, progress):
     clips = {name: content(name) for name in ucf_names()}
-    root = write_ucf(tmp_path / "root", {**clips, ucf_names()[2]: b""} | {})
+    root = write_ucf(tmp_path / "root", {**clips, ucf_names()[2]: b""})
     index, _ = run(small, "ucf101", root, progress)
     assert [str(clip) for clip in index.missing] == [ucf_names()[2]]
     assert not index.whole
-    assert index.splits == [(6, 2), (6, 2), (5, 2)] or sum(map(sum, index.splits)) == 21
+    assert index.splits == [(5, 2), (5, 2), (6, 1)]
 
 
 def test_a_damaged_archive_in_an_archive_is_named(tmp_path, small, progress):

@@ -164,9 +164,13 @@ class _Rar:
         import rarfile
 
         command = rarfile.tool_setup().open_cmdline(None, str(self.path))
-        quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         last = [name for name in self._files if name in places][-1]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, **quiet) as process:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
             assert process.stdout is not None
             try:
                 for name, info in self._files.items():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -46,24 +47,27 @@ def main(args: list[str] | None, description: str | None) -> None:
     require(
         given.checksums in CHECKSUMS, f"checksums={given.checksums!r}: {' or '.join(CHECKSUMS)}"
     )
-    console = Console()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     try:
-        with Progress(*columns, console=console) as progress:
-            outcome = _run(given, console, progress)
+        complaint = _run(given, Console())
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise ValueError(
             f"{given.root}: the disk is full; make room and run it again: it goes on"
         ) from error
-    require(not outcome, outcome)
+    require(not complaint, complaint)
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
 
 
 def _parser(description: str | None) -> ArgumentParser:
@@ -97,21 +101,23 @@ def _parser(description: str | None) -> ArgumentParser:
     return parser
 
 
-def _run(given, console: Console, progress: Progress) -> str:
+def _run(given: Namespace, console: Console) -> str:
     """What is left to complain about, when all was done that can be."""
     complaint = ""
     benchmark = BENCHMARKS.get(given.set)
     if benchmark is not None:
-        index, done = prepare(
-            benchmark,
-            given.root,
-            progress,
-            archives=given.archives,
-            may_download=given.download,
-            checksums=given.checksums,
-        )
+        with _bars(console) as progress:
+            index, done = prepare(
+                benchmark,
+                given.root,
+                progress,
+                archives=given.archives,
+                may_download=given.download,
+                checksums=given.checksums,
+            )
         for line in done or [f"{given.root}: already prepared, nothing to do"]:
-            console.print(line, highlight=False, markup=False)
+            _say(console, line)
+        _say(console, index.summary())
         console.print(index.table())
         complaint = _missing(index)
         if not complaint and not given.reencode:
@@ -121,12 +127,12 @@ def _run(given, console: Console, progress: Progress) -> str:
     else:
         require(given.reencode, "folder: there is nothing to unpack; --reencode re-encodes it")
     if given.reencode:
-        outcome = _reencode(given, benchmark, console, progress)
-        complaint = complaint or outcome
+        failed = _reencode(given, benchmark, console)
+        complaint = complaint or failed
     return complaint
 
 
-def _reencode(given, benchmark: Benchmark | None, console: Console, progress: Progress) -> str:
+def _reencode(given: Namespace, benchmark: Benchmark | None, console: Console) -> str:
     require(
         not (given.replace and given.out),
         f"out={str(given.out)!r}: with --replace, clips are put in the originals' place",
@@ -140,14 +146,16 @@ def _reencode(given, benchmark: Benchmark | None, console: Console, progress: Pr
         lists = given.root / "splits"
     out = given.out or given.root.with_name(f"{given.root.absolute().name}-{encoding.short_side}")
     if given.replace:
+        out = given.root
         if benchmark is not None:
             # Sizes are no longer the archive's: absent clips alone will be unpacked from now on.
             journal = read_journal(given.root, benchmark.name)
             journal.complete = True
             journal.write(given.root)
-        out = given.root
-    outcome = reencode_set(videos, lists, given.root, out, encoding, given.jobs, progress)
-    console.print(outcome.table(), outcome.summary(), highlight=False)
+    with _bars(console) as progress:
+        outcome = reencode_set(videos, lists, given.root, out, encoding, given.jobs, progress)
+    console.print(outcome.table())
+    _say(console, outcome.summary())
     if benchmark is not None and not outcome.failed:
         _train_next(console, benchmark, out)
     return _failed(outcome)
@@ -180,10 +188,13 @@ def _missing(index: Index) -> str:
 
 def _train_next(console: Console, benchmark: Benchmark, root: Path) -> None:
     name = Path(benchmark.config).stem
-    console.print("Train next:", style="bold")
-    console.print(
-        f"python train.py fit --config {benchmark.config} --data.root {root} --run runs/{name}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+    _say(console, "train next:")
+    _say(
+        console,
+        f"python train.py fit --config {benchmark.config} --data.root {shlex.quote(str(root))} "
+        f"--run runs/{name}",
     )
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

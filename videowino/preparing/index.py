@@ -38,13 +38,16 @@ class Index:
         """Whether nothing is missing, and the lists are the official ones in number."""
         return not self.missing and len(self.listed) == self.benchmark.num_clips
 
+    def summary(self) -> str:
+        """How many clips there are, in one line."""
+        present = len(self.listed) - len(self.missing)
+        due = f"{present:,} of {self.benchmark.num_clips:,} clips"
+        return f"{self.benchmark.title} in {self.root}: {due}"
+
     def table(self) -> Table:
         """A row a split: clips on disk of those that the split has."""
-        benchmark = self.benchmark
-        present = len(self.listed) - len(self.missing)
-        title = f"{benchmark.title} in {self.root}: {present:,} of {benchmark.num_clips:,} clips"
-        table = Table("split", "training clips", "test clips", title=title, title_justify="left")
-        for number, (found, official) in enumerate(zip(self.splits, benchmark.splits), 1):
+        table = Table("split", "training clips", "test clips")
+        for number, (found, official) in enumerate(zip(self.splits, self.benchmark.splits), 1):
             table.add_row(
                 str(number), *(f"{have:,} of {due:,}" for have, due in zip(found, official))
             )

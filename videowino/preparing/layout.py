@@ -33,23 +33,23 @@ def clips_folder(root: Path, benchmark: Benchmark) -> Path:
 
 
 def official_clips(root: Path, benchmark: Benchmark) -> list[PurePosixPath]:
-    """`<class>/<file>` of every clip that the lists in `root` name, each once, in their order.
+    """`<class>/<file>` of every clip that the lists in `root` name, each once, sorted.
 
     Raises:
         ValueError: a list cannot be read.
     """
     folder = lists_folder(root, benchmark)
-    clips: dict[PurePosixPath, None] = {}
+    clips: set[PurePosixPath] = set()
     if benchmark.name == "hmdb51":
         for path in sorted(folder.glob("*_test_split1.txt")):
             name = path.name.removesuffix("_test_split1.txt")
             for line in read_lines(path):
-                clips[PurePosixPath(name, line.rpartition(" ")[0].strip())] = None
+                clips.add(PurePosixPath(name, line.rpartition(" ")[0].strip()))
     else:
         for part in ("trainlist01.txt", "testlist01.txt"):
             for line in read_lines(folder / part):
-                clips[PurePosixPath(line.split()[0])] = None
-    return list(clips)
+                clips.add(PurePosixPath(line.split()[0]))
+    return sorted(clips)
 
 
 def official_names(clips: list[PurePosixPath]) -> dict[tuple[str, str], PurePosixPath]:

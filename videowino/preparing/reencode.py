@@ -112,6 +112,26 @@ def reencode(source: Path, place: Path, encoding: Encoding) -> int:
     return len(times)
 
 
+def reencode_once(source: Path, place: Path, encoding: Encoding) -> tuple[str, int]:
+    """`reencode`, unless that is done.
+
+    Here, and not where a set is re-encoded, because what a process imports for it is light.
+
+    Returns:
+        "done" or "before", and the size of the file at `place`.
+
+    Raises:
+        ValueError: as `reencode`; or the source is itself re-encoded, in another way.
+    """
+    tag = tag_of(place) if place.is_file() else None
+    if tag == encoding.tag:
+        return "before", place.stat().st_size
+    if tag is not None and source == place:
+        raise ValueError(f"{source}: was re-encoded before, as {tag!r}; its original is gone")
+    reencode(source, place, encoding)
+    return "done", place.stat().st_size
+
+
 def upright(stream: Any, encoding: Encoding | None = None) -> Iterator[av.VideoFrame]:
     """Decode a stream, turned as the file asks for and, with an encoding, in its size; yuv420p."""
     graph, form = None, None
@@ -120,8 +140,9 @@ def upright(stream: Any, encoding: Encoding | None = None) -> Iterator[av.VideoF
         if form != (frame.width, frame.height, frame.format.name, turn):
             form = (frame.width, frame.height, frame.format.name, turn)
             graph = _graph(frame, stream, turn, encoding)
-        graph.push(frame)  # type: ignore[union-attr]
-        turned = graph.pull()  # type: ignore[union-attr]
+        assert graph is not None
+        graph.push(frame)
+        turned = graph.pull()
         assert isinstance(turned, av.VideoFrame)
         turned.pts, turned.time_base = frame.pts, frame.time_base
         yield turned
@@ -133,7 +154,7 @@ def _graph(
     graph = av.filter.Graph()
     names: list[tuple[str, str | None]] = []
     # The angle is counter-clockwise, as av_display_rotation_get gives it.
-    names += {90: [("transpose", "cclock")], 270: [("transpose", "clock")]}.get(turn, [])  # type: ignore[list-item]
+    names += {90: [("transpose", "cclock")], 270: [("transpose", "clock")]}.get(turn, [])
     if turn == 180:
         names += [("hflip", None), ("vflip", None)]
     width, height = frame.width, frame.height

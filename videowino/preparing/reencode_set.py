@@ -17,7 +17,7 @@ from rich.table import Table
 
 from videowino.data.splits import VIDEO_SUFFIXES
 from videowino.preparing.archives import PART
-from videowino.preparing.reencode import Encoding, reencode, tag_of
+from videowino.preparing.reencode import Encoding, reencode_once
 from videowino.preparing.space import as_gb, require_space
 
 _AHEAD = 4  # clips in the queue of each process
@@ -69,9 +69,9 @@ def reencode_set(
 ) -> Outcome:
     """Re-encode every clip below `videos` to the same name below `out`.
 
-    A clip is whole where it has its name: it is written beside and renamed. Clips that are there in
-    this encoding are left alone, so an interrupted call goes on. A clip that cannot be re-encoded is
-    copied as it is, and named.
+    A clip is whole where it has its name: it is written beside and renamed. Clips that are there
+    in this encoding are left alone, so an interrupted call goes on. A clip that cannot be
+    re-encoded is copied as it is, and named.
 
     Args:
         videos: folder of the class folders.
@@ -108,7 +108,7 @@ def reencode_set(
     try:
         while True:
             for source, place in islice(queue, jobs * _AHEAD - len(running)):
-                future = pool.submit(_one, source, place, encoding)
+                future = pool.submit(reencode_once, source, place, encoding)
                 running[future] = source, place, source.stat().st_size
             if not running:
                 break
@@ -127,17 +127,6 @@ def reencode_set(
         left.unlink()
     outcome.seconds = time.monotonic() - start
     return outcome
-
-
-def _one(source: Path, place: Path, encoding: Encoding) -> tuple[str, int]:
-    """In a process of its own: what happened, and the size now."""
-    tag = tag_of(place) if place.is_file() else None
-    if tag == encoding.tag:
-        return "before", place.stat().st_size
-    if tag is not None and source == place:
-        raise ValueError(f"{source}: was re-encoded before, as {tag!r}; its original is gone")
-    reencode(source, place, encoding)
-    return "done", place.stat().st_size
 
 
 def _note(
