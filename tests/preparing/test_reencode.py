@@ -137,6 +137,15 @@ def test_a_variable_rate_is_kept(tmp_path):
         assert 1000 * np.array(after) == pytest.approx(np.array(times), abs=1)
 
 
+def test_a_rate_that_mpeg4_cannot_say_exactly(tmp_path):
+    """Slow motion of a phone: 120000 ticks a second are more than MPEG-4 has."""
+    source = write(tmp_path / "a.mp4", rate=Fraction(120000, 1001))
+    reencode(source, tmp_path / "b.mp4", Encoding())
+    _, _, times, rate, _ = read(tmp_path / "b.mp4")
+    assert float(rate) == pytest.approx(120000 / 1001, rel=1e-4)
+    assert times == pytest.approx([number * 1001 / 120000 for number in range(30)], abs=1e-4)
+
+
 def test_in_place(tmp_path):
     source = write(tmp_path / "a.mp4")
     before = source.read_bytes()

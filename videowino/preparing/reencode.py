@@ -182,10 +182,9 @@ def _graph(
 def _transcode(source: Path, part: Path, encoding: Encoding) -> list[float]:
     """Write the file; the times of its frames in seconds, from 0."""
     kind = _CONTAINERS.get(source.suffix.lower(), "mp4")
-    rate, times = _clock(source)
-    variable = any(abs(time - number / rate) > _JITTER / rate for number, time in enumerate(times))
     # .avi has no timestamps: its frames are as even as its rate.
-    variable, kind = (False, kind) if kind == "avi" else (variable, kind)
+    rate, times = _clock(source, timed=kind != "avi")
+    variable = any(abs(time - number / rate) > _JITTER / rate for number, time in enumerate(times))
     ticks = Fraction(1, 60000) if variable else 1 / rate
     with av.open(str(source)) as container, av.open(str(part), "w", format=kind) as out:
         stream = container.streams.video[0]
@@ -203,11 +202,9 @@ def _transcode(source: Path, part: Path, encoding: Encoding) -> list[float]:
         if target is None:
             raise ValueError("no frame can be decoded")
         out.mux(target.encode(None))
-    if not variable:
-        times = [float(number / rate) for number in range(count)]
-    if count != len(times):
+    if times and count != len(times):
         raise ValueError(f"it decodes to {count} frames once and {len(times)} the other time")
-    return times
+    return times if variable else [float(number / rate) for number in range(count)]
 
 
 def _target(
@@ -232,23 +229,20 @@ def _target(
     return target
 
 
-def _clock(path: Path) -> tuple[Fraction, list[float]]:
-    """Frame rate, and when each frame is shown, in seconds from the first one."""
+def _clock(path: Path, timed: bool) -> tuple[Fraction, list[float]]:
+    """Frame rate and, if asked for, when each frame is shown, in seconds from the first one."""
     with av.open(str(path)) as container:
         if not container.streams.video:
             raise ValueError("no video stream in the file")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        times = [frame.time for frame in container.decode(stream)]
-    if not times:
-        raise ValueError("no frame can be decoded")
-    if rate.numerator > _LARGEST_CLOCK:
-        rate = rate.limit_denominator(1001)
-    even = [number / float(rate) for number in range(len(times))]
-    first = times[0]
+        times = [frame.time for frame in container.decode(stream)] if timed else []
+    rate = 1 / (1 / rate).limit_denominator(_LARGEST_CLOCK)
+    first = next(iter(times), None)
     known = [now - first for now in times if now is not None and first is not None]
     rising = all(after > before for before, after in zip(known, known[1:]))
+    even = [number / float(rate) for number in range(len(times))]
     return rate, known if len(known) == len(times) and rising else even
 
 
