@@ -158,7 +158,8 @@ def test_no_archive_and_no_network(tmp_path, small, progress):
     with pytest.raises(
         FileNotFoundError,
         match="UCF101TrainTestSplits-RecognitionTask.zip is not in .*root .downloading is off.; "
-        "get it from https://www.crcv.ucf.edu/data/UCF101.php and put it into .*root",
+        "get it, with UCF101.rar unless it is unpacked, from https://www.crcv.ucf.edu/data/"
+        "UCF101.php and put it into .*root",
     ):
         run(small, "ucf101", tmp_path / "root", progress)
     archives = write_ucf(tmp_path / "archives")

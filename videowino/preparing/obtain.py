@@ -61,9 +61,11 @@ def obtain(
             why = f"{urlsplit(source.url).hostname} cannot be reached: {error}"
             progress.remove_task(task)
     looked = " nor in ".join(dict.fromkeys(map(str, folders)))
+    clips = benchmark.clips.file
+    too = f", with {clips} unless it is unpacked," if source is benchmark.lists else ""
     raise FileNotFoundError(
-        f"{source.file} is not in {looked} ({why}); get it from {benchmark.page} and put it into "
-        f"{folders[0]}"
+        f"{source.file} is not in {looked} ({why}); get it{too} from {benchmark.page} and put it "
+        f"into {folders[0]}"
     )
 
 

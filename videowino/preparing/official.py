@@ -100,13 +100,15 @@ HMDB51 = Benchmark(
     page="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
     clips=Source(
         "hmdb51_org.rar",
-        "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/hmdb51_org.rar",
-        digest=Digest("md5", "517d6f1f19f215c45cdd4d25356be1fb", "DeepMind's DMVR"),
+        "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/hmdb51_org.rar",
+        digest=Digest("md5", "517d6f1f19f215c45cdd4d25356be1fb", "DeepMind's BraVe"),
     ),
     lists=Source(
         "test_train_splits.rar",
-        "http://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/test_train_splits.rar",
-        digest=Digest("md5", "15e67781e70dcfbdce2d7dbb9b3344b5", "torchvision and DeepMind's DMVR"),
+        "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10/test_train_splits.rar",
+        digest=Digest(
+            "md5", "15e67781e70dcfbdce2d7dbb9b3344b5", "torchvision and DeepMind's BraVe"
+        ),
     ),
     lists_folder="testTrainMulti_7030_splits",
     list_files=153,
