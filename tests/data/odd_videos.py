@@ -53,7 +53,7 @@ def make_odd_videos(folder: Path) -> dict[str, Path]:
     paths["ten_times"].write_bytes(with_frame_count(content, 10 * FRAMES))
     write(paths["one_frame"], counting(1))
     write(paths["two_frames"], counting(2))
-    write(paths["large"], counting(3, (2160, 3840)))
+    write(paths["large"], counting(6, (2160, 3840)))
     write(paths["grey"], counting(), codec="ffv1", pix_fmt="gray")
     rotate(write(paths["rotated"], half_bright()))
     write(paths["variable_rate"], counting(), times=uneven_times())

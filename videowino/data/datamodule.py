@@ -12,10 +12,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from videowino.cli import require
+from videowino.data.bad_videos import BadVideos, collate
 from videowino.data.checks import check_transforms
-from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
+from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
 from videowino.data.flip import check_flip
+from videowino.data.samplers import EpochSampler, EvenBatches
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
 from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
@@ -62,6 +64,12 @@ class VideoDataModule(pl.LightningDataModule):
         decoder: "auto", "decord" or "pyav".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
+        max_bad: share of a part's videos that may be unreadable (broken, too short, hanging), ten
+            at least but never half, or 0 for none: in training other clips take their places, in
+            tests they count as wrong. Above it the run stops: a set that lacks a twentieth of its
+            clips is another set.
+        decode_timeout: seconds after which a video that is opened or decoded counts as unreadable;
+            0 waits for ever. A minute is a hundred times what a clip takes.
         val_fraction: share of the training list, in whole groups, to validate on; 0 validates on
             the test list, which is the field's protocol.
         seed: seed of shuffling, clip choice, augmentation and `val_fraction`.
@@ -100,6 +108,8 @@ class VideoDataModule(pl.LightningDataModule):
         decoder: str = "auto",
         short_clips: str = "error",
         missing: str = "warn",
+        max_bad: float = 0.05,
+        decode_timeout: float = 60.0,
         val_fraction: float = 0.0,
         seed: int = 0,
         limit_per_class: int | None = None,
@@ -113,6 +123,7 @@ class VideoDataModule(pl.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.clips, self.crops, self.decoder = clips, crops, decoder
         self.missing, self.val_fraction = missing, val_fraction
+        self.max_bad, self.decode_timeout, self._size = max_bad, decode_timeout, size
         self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
         require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
@@ -130,6 +141,8 @@ class VideoDataModule(pl.LightningDataModule):
         require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         require(clips >= 1, f"data.clips={clips}: at least 1")
         require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
+        require(0 <= max_bad <= 1, f"data.max_bad={max_bad}: a share, from 0 to 1")
+        require(decode_timeout >= 0, f"data.decode_timeout={decode_timeout}: seconds, or 0")
         require(missing in ("warn", "error"), f"data.missing={missing!r}: 'warn' or 'error'")
         require(decoder in DECODERS, f"data.decoder={decoder!r}: one of {', '.join(DECODERS)}")
         require(
@@ -163,6 +176,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._start = (0, 0)
         self._class_names: list[str] | None = None
         self._videos: dict[str, list[Video]] = {}
+        self._bad: dict[str, BadVideos] = {}
 
     # What a subclass defines.
 
@@ -241,8 +255,7 @@ class VideoDataModule(pl.LightningDataModule):
             ValueError: `flip_pairs` or `no_flip` names a class that is not there.
         """
         self._train_transform.name_classes(self.class_names)
-        videos = self.videos("train")
-        dataset = self._dataset(videos, self._train_transform)
+        dataset = self._dataset("train", self._train_transform)
         trainer = self.trainer
         sampler = EpochSampler(
             len(dataset),
@@ -251,6 +264,27 @@ class VideoDataModule(pl.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
         )
         return self._loader(dataset, sampler)
+
+    def bad_videos(self, stage: str) -> BadVideos:
+        """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
+        part = _STAGES.get(stage, stage)
+        if part not in self._bad:
+            self._bad[part] = BadVideos(part, self.videos(part), self.max_bad, self.root)
+        return self._bad[part]
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Names and counts unreadable videos; Lightning calls it with every batch."""
+        return self.take_bad(batch) if isinstance(batch, dict) else batch
+
+    def take_bad(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch without what it tells of unreadable videos, which are named and counted.
+
+        Raises:
+            ValueError: there are more of them than `max_bad` allows.
+        """
+        for part, index, reason in batch.pop("bad", ()):
+            self.bad_videos(part).add(index, reason)
+        return batch
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and batch that a training resumed from a checkpoint goes on with."""
@@ -277,12 +311,20 @@ class VideoDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
-        return self._loader(self._dataset(self.videos(part), transform, clips), None)
+        return self._loader(self._dataset(part, transform, clips), None)
 
-    def _dataset(
-        self, videos: list[Video], transform: nn.Module, clips: int | None = None
-    ) -> VideoDataset:
-        return VideoDataset(videos, self._sampler, transform, self.decoder, clips, self.cache_gb)
+    def _dataset(self, part: str, transform: nn.Module, clips: int | None = None) -> VideoDataset:
+        return VideoDataset(
+            self.videos(part),
+            self._sampler,
+            transform,
+            self.decoder,
+            clips,
+            self.cache_gb,
+            blank=self._size,
+            timeout=self.decode_timeout,
+            part=part,
+        )
 
     def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
         batches: dict = {"batch_size": self.batch_size}
@@ -296,6 +338,7 @@ class VideoDataModule(pl.LightningDataModule):
             dataset,
             **batches,
             num_workers=self.num_workers,
+            collate_fn=collate,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # Of its own: a loader draws from its generator at each start, and the global one is

@@ -1,84 +1,23 @@
-"""Clips of listed videos as tensors, and the sampler that gives each its random seed."""
+"""Clips of listed videos as tensors; files that cannot be read do not end what reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from videowino.data.decoding import FrameReader, KeptVideo, open_video
+from videowino.data.decoding.time_limit import TimeLimit
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video
 
-
-class EpochSampler(DistributedSampler):
-    """Shuffled (index, seed) pairs that depend on (seed, epoch) alone.
-
-    Everything random about a training sample follows from its seed, so an epoch is the same for
-    any number of workers, and after a resume. Lightning calls `set_epoch` before each epoch, and
-    leaves a DistributedSampler as it is in multi-process training.
-
-    Args:
-        length: number of samples.
-        seed: the run's data seed.
-        num_replicas: processes that share an epoch.
-        rank: this process.
-    """
-
-    def __init__(self, length: int, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(range(length), num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        seeds = sample_seeds(self.seed, self.epoch, len(self.dataset))  # type: ignore[arg-type]
-        order = super().__iter__()
-        return ((index, int(seeds[index])) for index in order)
-
-
-class EvenBatches(BatchSampler):
-    """As many batches as needed, of sizes that differ by one at most.
-
-    A last batch of two clips would move batch norm's running statistics, and the weights, by noise
-    just before they are saved; here all clips are seen and no batch is small.
-
-    Args:
-        sampler: the samples of an epoch.
-        batch_size: samples a batch, at most.
-        start: epoch and batch that a resumed training goes on with.
-        same: give the first epoch again and again, to overfit on a few batches.
-    """
-
-    sampler: EpochSampler
-
-    def __init__(
-        self,
-        sampler: EpochSampler,
-        batch_size: int,
-        start: tuple[int, int] = (0, 0),
-        same: bool = False,
-    ) -> None:
-        super().__init__(sampler, batch_size, drop_last=False)
-        # Loaders fetch ahead as soon as there is one, before Lightning says which epoch it is.
-        sampler.set_epoch(start[0])
-        self.start, self.same = start, same
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        if self.same:
-            self.sampler.set_epoch(0)
-        samples = list(self.sampler)
-        count = len(self)
-        epoch, first = self.start
-        for batch in range(first if self.sampler.epoch == epoch else 0, count):
-            start, stop = (len(samples) * edge // count for edge in (batch, batch + 1))
-            yield samples[start:stop]
-
-
-def sample_seeds(seed: int, epoch: int, length: int) -> np.ndarray:
-    """One seed for each sample of an epoch, below 2**63."""
-    return np.random.SeedSequence([seed, epoch]).generate_state(length, np.uint64) >> np.uint64(1)
+_BAD = (ValueError, OSError)  # of a file: absent, broken, too short, hanging
+_TRIES = 20  # other clips in the place of one
+T = TypeVar("T")
 
 
 class VideoDataset(Dataset):
@@ -93,6 +32,10 @@ class VideoDataset(Dataset):
         clips: None for training (one random clip); else the number of test clips.
         cache_gb: memory for whole decoded videos, in each process that loads. Videos are kept as
             they come until it is full; a set of small videos is then decoded once.
+        blank: height and width of frames that stand for an unreadable test video: ones that the
+            transform takes.
+        timeout: seconds for opening a video and for decoding its frames each; 0 for any time.
+        part: what the videos are, "train", "val" or "test".
     """
 
     def __init__(
@@ -103,58 +46,112 @@ class VideoDataset(Dataset):
         decoder: str = "auto",
         clips: int | None = None,
         cache_gb: float = 0.0,
+        blank: tuple[int, int] = (112, 112),
+        timeout: float = 0.0,
+        part: str = "train",
     ) -> None:
         self.videos, self.sampler, self.transform = videos, sampler, transform
-        self.decoder, self.clips = decoder, clips
+        self.decoder, self.clips, self.blank = decoder, clips, blank
+        self._limited, self.part = TimeLimit(timeout), part
         self._kept: dict[int, FrameReader] = {}
+        self._bad: dict[int, str] = {}
         self._room = int(cache_gb * 1e9)
 
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, object]:
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """The sample {"clip", "label", "video"}.
+
+        Where files could not be read there is also "bad", [(part, index, reason), ...]. In training
+        another clip, drawn from the seed, is then the sample. In evaluation, whose samples have
+        "unreadable" as well, it is black frames, for none may be left out.
 
         Args:
             key: an index, or (index, seed) from an `EpochSampler`.
 
         Raises:
-            FileNotFoundError, ValueError: the file cannot be used; one line with its path.
+            ValueError: none of many other clips can be read either; one line with a path.
         """
         index, seed = key if isinstance(key, tuple) else (key, key)
-        video = self.videos[index]
-        reader = self._open(index)
+        if self.clips is None:
+            return self._training_sample(index, seed)
+        label = self.videos[index].label
+        sample = {"label": label, "video": index, "unreadable": False}
         try:
-            if self.clips is None:
-                clip, label = self._train_clip(reader, seed, video.label)
-            else:
-                clip, label = self._views(reader), video.label
-        except ValueError as error:
+            return {"clip": self._try(index, self._views), **sample}
+        except _BAD as error:
+            bad = {"unreadable": True, "bad": [(self.part, index, str(error))]}
+            return {"clip": self._black(), **sample, **bad}
+
+    def _training_sample(self, index: int, seed: int) -> dict[str, Any]:
+        bad: list[tuple[str, int, str]] = []
+        for other in self._with_others(index, seed):
+            label = self.videos[other].label
+            try:
+                clip, label = self._try(other, lambda reader: self._train_clip(reader, seed, label))  # noqa: B023
+            except _BAD as error:
+                bad.append((self.part, other, str(error)))
+                continue
+            return {"clip": clip, "label": label, "video": other} | ({"bad": bad} if bad else {})
+        tried = len({other for _, other, _ in bad})
+        raise ValueError(f"none of {tried} clips in a row can be read, the last: {bad[-1][2]}")
+
+    def _with_others(self, index: int, seed: int) -> Iterator[int]:
+        yield index
+        yield from np.random.default_rng(seed).integers(len(self), size=_TRIES).tolist()
+
+    def _try(self, index: int, make: Callable[[FrameReader], T]) -> T:
+        """What is made of a video.
+
+        Raises:
+            ValueError: it cannot be read, now or before; one line with its path.
+        """
+        if index in self._bad:
+            raise ValueError(self._bad[index])
+        path = self.videos[index].path
+        try:
+            return make(self._open(index))
+        except _BAD as error:
             text = str(error)
-            raise ValueError(text if str(video.path) in text else f"{video.path}: {text}") from None
-        return {"clip": clip, "label": label, "video": index}
+            if isinstance(error, TimeoutError):
+                text = f"decoding {text} (data.decode_timeout)"
+            self._bad[index] = text if str(path) in text else f"{path}: {text}"
+            raise ValueError(self._bad[index]) from None
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
             return self._kept[index]
-        reader = open_video(self.videos[index].path, self.decoder)
+        path = self.videos[index].path
+        reader: FrameReader = self._limited(lambda: open_video(path, self.decoder))
         if reader.num_bytes > self._room:
             return reader
+        kept = self._limited(lambda: KeptVideo(reader))
         self._room -= reader.num_bytes
-        self._kept[index] = KeptVideo(reader)
-        return self._kept[index]
+        self._kept[index] = kept
+        return kept
+
+    def _frames(self, reader: FrameReader, indices: torch.Tensor) -> torch.Tensor:
+        if isinstance(reader, KeptVideo):
+            return reader.get_frames(indices)
+        return self._limited(lambda: reader.get_frames(indices))
 
     def _train_clip(self, reader: FrameReader, seed: int, label: int) -> tuple[torch.Tensor, int]:
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: the loader may run in the main process, whose GPU generators
             # are the network's.
             torch.default_generator.manual_seed(seed)
-            frames = reader.get_frames(self.sampler.train(reader.num_frames))
+            frames = self._frames(reader, self.sampler.train(reader.num_frames))
             return self.transform.labelled(frames, label)  # type: ignore[operator]
 
     def _views(self, reader: FrameReader) -> torch.Tensor:
         """V C T H W, the crops of the first clip first; the video is decoded once."""
         assert self.clips is not None
         indices = self.sampler.test(reader.num_frames, self.clips)
-        frames = reader.get_frames(indices.flatten())
+        frames = self._frames(reader, indices.flatten())
         return self.transform(frames.unflatten(0, indices.shape)).flatten(0, 1)
+
+    def _black(self) -> torch.Tensor:
+        """As `_views`, of nothing."""
+        shape = self.clips or 1, self.sampler.frames, 3, *self.blank
+        return self.transform(torch.zeros(shape, dtype=torch.uint8)).flatten(0, 1)

@@ -17,6 +17,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from videowino.cli import require
+from videowino.data.scores import count_wrong, unreadable
 from videowino.models import create_model
 from videowino.surgery import convert
 from videowino.training.hyperparameters import WinogradConfig, check_same_network, plain
@@ -169,8 +170,12 @@ class VideoClassifier(pl.LightningModule):
         self._evaluate(batch, "test", self.test_clip, self.test_video)
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Class probabilities of videos: {"video": B, "label": B, "probabilities": B x classes}."""
+        """Class probabilities of videos: {"video": B, "label": B, "probabilities": B x classes}.
+
+        Those of videos that cannot be read are NaN.
+        """
         probabilities = self.video_logits(batch["clip"]).softmax(-1).mean(1)
+        probabilities[unreadable(batch)] = float("nan")
         return {"video": batch["video"], "label": batch["label"], "probabilities": probabilities}
 
     def video_logits(self, clip: Tensor) -> Tensor:
@@ -184,13 +189,15 @@ class VideoClassifier(pl.LightningModule):
         return torch.cat(logits).unflatten(0, clip.shape[:2]).float()
 
     def _evaluate(self, batch: dict[str, Tensor], stage: str, by_clip: Any, by_video: Any) -> None:
-        logits, label = self.video_logits(batch["clip"]), batch["label"]
+        logits, label, bad = self.video_logits(batch["clip"]), batch["label"], unreadable(batch)
         views = logits.shape[1]
         clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(views)
-        by_clip.update(clip_logits, clip_label)
-        by_video.update(logits.softmax(-1).mean(1), label)
-        loss = F.cross_entropy(clip_logits, clip_label)
-        self.log(f"{stage}/loss", loss, batch_size=len(clip_label))
+        clip_bad = bad.repeat_interleave(views)
+        by_clip.update(count_wrong(clip_logits, clip_label, clip_bad), clip_label)
+        by_video.update(count_wrong(logits.softmax(-1).mean(1), label, bad), label)
+        if not bad.all():
+            loss = F.cross_entropy(clip_logits[~clip_bad], clip_label[~clip_bad])
+            self.log(f"{stage}/loss", loss, batch_size=int((~clip_bad).sum()))
         self.log_dict(by_clip, batch_size=len(label))
         self.log_dict(by_video, batch_size=len(label), prog_bar=stage == "val")
 

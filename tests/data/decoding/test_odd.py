@@ -43,7 +43,7 @@ def test_good_files_that_look_unusual(odd, kind, decoder):
 
 
 @ALL
-@pytest.mark.parametrize(("kind", "count"), [("one_frame", 1), ("two_frames", 2), ("large", 3)])
+@pytest.mark.parametrize(("kind", "count"), [("one_frame", 1), ("two_frames", 2), ("large", 6)])
 def test_few_frames_and_large_ones(odd, kind, count, decoder):
     video = open_video(odd[kind], decoder)
     assert video.num_frames == count
