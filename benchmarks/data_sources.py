@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from videowino.data import Video, VideoDataModule
-from videowino.data.decode import open_video
+from videowino.data.decoding import open_video
 
 #: Recipe -> arguments of the data modules.
 RECIPES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from videowino.data import SyntheticMotion, SyntheticSpec, VideoFolder
-from videowino.data.decode import open_video
+from videowino.data.decoding import open_video
 from videowino.data.synthetic import render_set
 from videowino.data.synthetic_clip import MOTIONS, UNIT, render_clip
 

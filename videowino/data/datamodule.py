@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from videowino.cli import require
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
-from videowino.data.decode import DECODERS
+from videowino.data.decoding import DECODERS
 from videowino.data.flip import check_flip
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, Dataset, DistributedSampler
 
-from videowino.data.decode import DecodedVideo, FrameReader, open_video
+from videowino.data.decoding import FrameReader, KeptVideo, open_video
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video
 
@@ -141,7 +141,7 @@ class VideoDataset(Dataset):
         if reader.num_bytes > self._room:
             return reader
         self._room -= reader.num_bytes
-        self._kept[index] = DecodedVideo(reader)
+        self._kept[index] = KeptVideo(reader)
         return self._kept[index]
 
     def _train_clip(self, reader: FrameReader, seed: int, label: int) -> tuple[torch.Tensor, int]:
