@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import av
 
+from videowino.data.decoding.remember import remembered
+
 # Containers that can say that a picture is to be turned, or shown for longer than its neighbours.
 _MODERN = ("mov", "mp4", "matroska", "webm")
 _UNEVEN = 0.01  # between the mean rate and the usual one, relative
@@ -30,6 +32,7 @@ class Header(NamedTuple):
     timed: bool = False
 
 
+@remembered
 def read_header(path: Path) -> Header:
     """The header of a file that is there and is not empty.
 

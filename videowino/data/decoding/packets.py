@@ -5,12 +5,15 @@ Reading packets is reading the file without decoding it: some milliseconds.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+
+from videowino.data.decoding.remember import remembered
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Packets:
     """
 
     count: int
-    times: list[int]
-    starts: list[int]
+    times: Sequence[int]
+    starts: Sequence[int]
 
     def start_of(self, number: int) -> int:
         """Where decoding can begin for a frame."""
@@ -42,6 +45,7 @@ class Packets:
         return total
 
 
+@remembered
 def read_packets(path: Path) -> Packets:
     """Scans a file.
 
@@ -64,4 +68,5 @@ def read_packets(path: Path) -> Packets:
     if not told or len(known) < len(times) or len(set(known)) < len(known):
         return Packets(len(times), [], [])
     known.sort()
-    return Packets(len(times), known, [bisect_left(known, start) for start in sorted(starts)])
+    numbers = [bisect_left(known, start) for start in sorted(starts)]
+    return Packets(len(times), array("q", known), array("q", numbers))  # small: they are kept
