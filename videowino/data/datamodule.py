@@ -15,6 +15,7 @@ from videowino.cli import require
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
 from videowino.data.decode import DECODERS
+from videowino.data.exclusions import leave_out
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
 from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
@@ -56,6 +57,7 @@ class VideoDataModule(pl.LightningDataModule):
         decoder: "auto", "decord" or "pyav".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
+        exclude: list of videos to leave out (`videowino.data.exclusions`), as verify writes it.
         val_fraction: share of the training list, in whole groups, to validate on; 0 validates on
             the test list, which is the field's protocol.
         seed: seed of shuffling, clip choice, augmentation and `val_fraction`.
@@ -90,6 +92,7 @@ class VideoDataModule(pl.LightningDataModule):
         decoder: str = "auto",
         short_clips: str = "error",
         missing: str = "warn",
+        exclude: str | None = None,
         val_fraction: float = 0.0,
         seed: int = 0,
         limit_per_class: int | None = None,
@@ -102,7 +105,7 @@ class VideoDataModule(pl.LightningDataModule):
         self.split, self.seed = split, seed
         self.batch_size, self.num_workers = batch_size, num_workers
         self.clips, self.crops, self.decoder = clips, crops, decoder
-        self.missing, self.val_fraction = missing, val_fraction
+        self.missing, self.exclude, self.val_fraction = missing, exclude, val_fraction
         self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
         require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
@@ -287,7 +290,7 @@ class VideoDataModule(pl.LightningDataModule):
             raise FileNotFoundError(f"data.root={str(self.root)!r}: no such folder")
 
     def _read(self) -> dict[str, list[Video]]:
-        listed = self.read_split()
+        listed = leave_out(self.read_split(), self.exclude, self.root, self.split)
         present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
         on_disk = {video.path for video in present}
         train, test = (

@@ -1,0 +1,1 @@
+"""Data sets made ready for training: what the scripts of `datasets/` do."""
