@@ -25,6 +25,8 @@ _LARGE = 3840  # pixels of the longer side, from which a frame is worth a note
 _JITTER = 0.1  # share of the usual distance by which frames' times may differ at a constant rate
 _ODD = " \t\n\r'\"`$\\"
 
+_PLAYLISTS = ("concat", "hls", "dash", "imf", "sdp")
+
 _FILE_TYPES = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -109,6 +111,7 @@ def _read(path: Path, alive: Callable[[], None]) -> tuple[str, bytes]:
 
 def _decode(path: Path, start: bytes, missing: float, alive: Callable[[], None]) -> Scan:
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # or what is left to say of one file comes with the next
     with av.logging.Capture() as logs:
         try:
             # Absolute, and named a file: FFmpeg takes "concat:a" for a protocol. A playlist in
@@ -117,17 +120,19 @@ def _decode(path: Path, start: bytes, missing: float, alive: Callable[[], None])
                 f"file:{os.path.abspath(path)}", options={"protocol_whitelist": "file"}
             )
         except (av.error.FFmpegError, OSError) as error:
-            return _unopened(start, missing, _said(logs) or str(error.strerror))
+            return _unopened(start, missing, logs[-1][2].strip() if logs else str(error.strerror))
         with container:
             if _no_video(container):
                 return Scan("not a video", _no_video(container))
             film = _Film(container)
-            for packet in container.demux(film.stream):
-                film.take(packet)
-                alive()
-    # What FFmpeg says more than once is counted on a line of its own.
-    said = [(name, text.strip().partition("\n")[0]) for _, name, text in logs]
-    return _judge(film, missing, said)
+            try:
+                for packet in container.demux(film.stream):
+                    film.take(packet)
+                    film.hear(logs)
+                    alive()
+            except av.error.FFmpegError as error:  # no further packet can be read
+                film.broken, film.reason = True, film.reason or str(error.strerror)
+    return _judge(film, missing)
 
 
 def _unopened(start: bytes, missing: float, reason: str) -> Scan:
@@ -155,6 +160,8 @@ def _no_video(container: av.container.InputContainer) -> str:
     name = container.format.name
     if name.endswith("_pipe") or name == "image2":
         return f"a picture ({name.removesuffix('_pipe')})"
+    if name.partition(",")[0] in _PLAYLISTS:
+        return f"a list of other files ({name})"
     if not container.streams.video:
         return "no video stream in it (audio only?)"
     return ""
@@ -172,13 +179,21 @@ class _Film:
         self.expected = self.claimed or round((container.duration or 0) / av.time_base * rate)
         self.frames = self.damaged = self.packets = 0
         self.failed_at: int | None = None  # frames decoded when a packet first failed
-        self.reason = ""
+        self.reason = self.complaint = ""
+        self.broken = False  # the container, not what is in it
         self.cut = False  # the last packet is incomplete
         self.size = (0, 0)
         self.rotation, self.pixels = 0, ""
         self.steps: Counter[int] = Counter()
         self._time: int | None = None
         self._hash = hashlib.blake2b(digest_size=16)
+
+    def hear(self, logs: list[tuple[int, str, str]]) -> None:
+        """Take FFmpeg's complaints, the first of which is the reason of what went wrong."""
+        for _, name, text in logs:
+            self.complaint = self.complaint or text.strip()
+            self.broken = self.broken or name == self.format
+        logs.clear()
 
     def take(self, packet: av.Packet) -> None:
         if packet.size:
@@ -234,7 +249,7 @@ def _pixels(frame: av.VideoFrame) -> Iterator[np.ndarray]:
     """The values of a frame, without what fills its lines up."""
     components = frame.format.components
     if len(components) != len(frame.planes):  # packed, as rgb24: few videos are
-        yield frame.to_ndarray(format="rgb24")
+        yield np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
         return
     for plane, component in zip(frame.planes, components):
         rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height]
@@ -242,7 +257,7 @@ def _pixels(frame: av.VideoFrame) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(rows[:, : plane.width * -(-component.bits // 8)])
 
 
-def _judge(film: _Film, missing: float, logs: list[tuple[str, str]]) -> Scan:
+def _judge(film: _Film, missing: float) -> Scan:
     scan = Scan(
         frames=film.frames,
         claimed=film.claimed,
@@ -251,12 +266,11 @@ def _judge(film: _Film, missing: float, logs: list[tuple[str, str]]) -> Scan:
         height=film.size[1],
         frames_hash=film.frames_hash(),
     )
-    reason = next((text for _, text in logs), film.reason)
+    reason = film.complaint or film.reason
     why = f" ({reason})" if reason else ""
     expected = film.expected or film.packets
     lost = expected - film.frames
     of = f"{film.frames} of {expected} frames decode"
-    broken_container = any(name == film.format for name, _ in logs)
     if film.frames == 0:
         kind = "truncated" if missing else "corrupt"
         scan.kind, scan.detail = kind, f"no frame decodes{why}"
@@ -270,7 +284,7 @@ def _judge(film: _Film, missing: float, logs: list[tuple[str, str]]) -> Scan:
             "corrupt",
             f"decoding stops at frame {film.failed_at + 1}{why}: {of}",
         )
-    elif lost > tail(expected) and (film.damaged or broken_container):
+    elif lost > tail(expected) and (film.damaged or film.broken):
         scan.kind, scan.detail = "corrupt", f"{of}{why}"
     elif film.claimed and abs(lost) > tail(min(film.claimed, film.frames)):
         claim = f"its header claims {film.claimed} frames, {film.frames} decode"
@@ -283,14 +297,9 @@ def _judge(film: _Film, missing: float, logs: list[tuple[str, str]]) -> Scan:
             f"ends within a frame; {film.frames} frames decode, nothing tells how many there were"
         )
         scan.kind, scan.detail = "damaged", said
-    elif broken_container:
+    elif film.broken:
         scan.kind, scan.detail = "damaged", f"errors between the {film.frames} frames{why}"
     scan.notes = film.notes()
     if scan.kind:
         scan.notes = [note for note in scan.notes if note[0] != "header a few frames off"]
     return scan
-
-
-def _said(logs: list) -> str:
-    """The last complaint of FFmpeg."""
-    return logs[-1][2].strip() if logs else ""
