@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 from rich.progress import Progress
-from videowino.data.decode import open_video
+from videowino.data.decoding import open_video
 
 from tests.data.conftest import write_counting
 from videowino.preparing.reencode import Encoding, reencode, tag_of

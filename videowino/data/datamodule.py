@@ -16,6 +16,7 @@ from videowino.data.bad_videos import BadVideos, collate
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
+from videowino.data.exclusions import leave_out
 from videowino.data.flip import check_flip
 from videowino.data.samplers import EpochSampler, EvenBatches
 from videowino.data.sampling import ClipSampler
@@ -61,7 +62,7 @@ class VideoDataModule(pl.LightningDataModule):
         std: per-channel standard deviation.
         subtract_background: leave only what moves, by taking each pixel's mean over the clip away;
             for cameras that stand still. Wants `mean` None.
-        decoder: "auto", "decord" or "pyav".
+        decoder: "auto", "decord", "pyav" or "torchcodec" (`videowino.data.decoding`).
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
         max_bad: share of a part's videos that may be unreadable (broken, too short, hanging), ten
@@ -70,6 +71,7 @@ class VideoDataModule(pl.LightningDataModule):
             clips is another set.
         decode_timeout: seconds after which a video that is opened or decoded counts as unreadable;
             0 waits for ever. A minute is a hundred times what a clip takes.
+        exclude: list of videos to leave out (`videowino.data.exclusions`), as verify writes it.
         val_fraction: share of the training list, in whole groups, to validate on; 0 validates on
             the test list, which is the field's protocol.
         seed: seed of shuffling, clip choice, augmentation and `val_fraction`.
@@ -110,6 +112,7 @@ class VideoDataModule(pl.LightningDataModule):
         missing: str = "warn",
         max_bad: float = 0.05,
         decode_timeout: float = 60.0,
+        exclude: str | None = None,
         val_fraction: float = 0.0,
         seed: int = 0,
         limit_per_class: int | None = None,
@@ -122,8 +125,8 @@ class VideoDataModule(pl.LightningDataModule):
         self.split, self.seed = split, seed
         self.batch_size, self.num_workers = batch_size, num_workers
         self.clips, self.crops, self.decoder = clips, crops, decoder
-        self.missing, self.val_fraction = missing, val_fraction
         self.max_bad, self.decode_timeout, self._size = max_bad, decode_timeout, size
+        self.missing, self.exclude, self.val_fraction = missing, exclude, val_fraction
         self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
         require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
@@ -351,7 +354,7 @@ class VideoDataModule(pl.LightningDataModule):
             raise FileNotFoundError(f"data.root={str(self.root)!r}: no such folder")
 
     def _read(self) -> dict[str, list[Video]]:
-        listed = self.read_split()
+        listed = leave_out(self.read_split(), self.exclude, self.root, self.split)
         present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
         on_disk = {video.path for video in present}
         train, test = (
