@@ -5,9 +5,9 @@ import av
 import numpy as np
 import pytest
 from rich.progress import Progress
-from videowino.data.decoding import open_video
 
 from tests.data.conftest import write_counting
+from videowino.data.decoding import open_video
 from videowino.preparing.reencode import Encoding, reencode, tag_of
 from videowino.preparing.reencode_set import reencode_set
 
