@@ -59,7 +59,7 @@ class VideoDataModule(pl.LightningDataModule):
         std: per-channel standard deviation.
         subtract_background: leave only what moves, by taking each pixel's mean over the clip away;
             for cameras that stand still. Wants `mean` None.
-        decoder: "auto", "decord" or "pyav".
+        decoder: "auto" (PyAV), "decord", "pyav" or "torchcodec".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
         val_fraction: share of the training list, in whole groups, to validate on; 0 validates on
