@@ -62,7 +62,7 @@ class VideoDataModule(pl.LightningDataModule):
         std: per-channel standard deviation.
         subtract_background: leave only what moves, by taking each pixel's mean over the clip away;
             for cameras that stand still. Wants `mean` None.
-        decoder: "auto", "decord", "pyav" or "torchcodec" (`videowino.data.decoding`).
+        decoder: "auto" (PyAV), "decord", "pyav" or "torchcodec".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
         max_bad: share of a part's videos that may be unreadable (broken, too short, hanging), ten

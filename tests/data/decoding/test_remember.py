@@ -51,7 +51,7 @@ def test_opening_a_video_again_reads_its_frames_alone(tmp_path, monkeypatch, dec
         av, "open", lambda *args, **more: opened.append(args) or real(*args, **more)
     )
     assert frame_numbers(open_video(path, decoder).get_frames([3, 5])) == [3, 5]
-    assert len(opened) == (1 if decoder == "pyav" else 0)
+    assert len(opened) == 1
 
 
 def test_a_video_written_anew_is_read_anew(tmp_path):
