@@ -45,7 +45,7 @@ class VideoDataModule(pl.LightningDataModule):
         batch_size: videos a batch, at most: training batches are of even size, no small one last.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
-        crops: test crops a clip, 1 or 3; validation always takes one.
+        crops: test crops a clip, 1, 3 or 10; validation always takes one.
         mirror: test each crop mirrored as well; validation never does.
         flip: mirror half of the training clips.
         flip_pairs: {class: class of its mirrored clips}, both ways; the label follows the flip.

@@ -21,6 +21,8 @@ v2 = torchvision.transforms.v2
 # torchvision's Kinetics-400 video weights: the ones most fine-tuning here starts from.
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
+#: How many crops a test clip can have.
+CROPS = (1, 3, 10)
 
 
 def train_transform(
@@ -132,11 +134,14 @@ def eval_transform(
     std: Sequence[float] = KINETICS_STD,
     subtract_background: bool = False,
 ) -> nn.Module:
-    """Evaluation: resize, then the centre crop or three along the longer side.
+    """Evaluation: resize, then the centre crop, three along the longer side, or ten.
 
-    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), the crops from left to right or
-    top to bottom; with `mirror`, the same once more, mirrored.
+    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), three crops from left to right or
+    top to bottom; ten are the corners and the centre (torchvision's order), and these mirrored.
+    With `mirror`, one or three come once more, mirrored.
     """
+    if crops == 10 and mirror:
+        raise ValueError("data.mirror=True: the ten crops of data.crops=10 are mirrored already")
     steps = [*_resized(resize), _Crops(size, crops)]
     if mirror:
         steps.append(_WithMirrored())
@@ -152,8 +157,11 @@ class _WithMirrored(nn.Module):
 class _Crops(nn.Module):
     def __init__(self, size: tuple[int, int], crops: int) -> None:
         super().__init__()
-        if crops not in (1, 3):
-            raise ValueError(f"data.crops={crops}: 1 (centre) or 3 (along the longer side)")
+        if crops not in CROPS:
+            raise ValueError(
+                f"data.crops={crops}: 1 (centre), 3 (along the longer side) or 10 (corners and "
+                "centre, mirrored too)"
+            )
         self.size, self.crops = size, crops
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -163,11 +171,15 @@ class _Crops(nn.Module):
         _check_size(frames, self.size)
         if self.crops == 1:
             corners = [(free_h // 2, free_w // 2)]
+        elif self.crops == 10:
+            corners = [(y, x) for y in (0, free_h) for x in (0, free_w)]
+            corners.append((free_h // 2, free_w // 2))
         elif free_w >= free_h:
             corners = [(free_h // 2, left) for left in (0, free_w // 2, free_w)]
         else:
             corners = [(top, free_w // 2) for top in (0, free_h // 2, free_h)]
-        return torch.stack([frames[..., y : y + height, x : x + width] for y, x in corners])
+        found = torch.stack([frames[..., y : y + height, x : x + width] for y, x in corners])
+        return torch.cat([found, found.flip(-1)]) if self.crops == 10 else found
 
 
 class _AtLeast(nn.Module):
