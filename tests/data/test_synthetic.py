@@ -177,7 +177,7 @@ def accuracy_of_a_network(root, frames, epochs):
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, epochs * len(loader))
     for epoch in range(epochs):
-        loader.batch_sampler.sampler.set_epoch(epoch)
+        loader.sampler.set_epoch(epoch)
         for batch in loader:
             F.cross_entropy(model(batch["clip"]), batch["label"]).backward()
             optimizer.step()

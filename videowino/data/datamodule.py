@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from videowino.cli import require
 from videowino.data.checks import check_transforms
-from videowino.data.dataset import EpochSampler, EvenBatches, VideoDataset
+from videowino.data.dataset import VideoDataset
 from videowino.data.decode import DECODERS
+from videowino.data.samplers import EvenBatches, InOrder, Order, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
 from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
@@ -27,7 +28,8 @@ class VideoDataModule(pl.LightningDataModule):
 
     A training batch is {"clip": float32 (B, C, T, H, W), "label": int64 (B,), "video": int64 (B,)}.
     In evaluation "clip" is (B, V, C, T, H, W), the V = clips x crops views of one video; "video"
-    is the place in `videos(stage)`.
+    is the place in `videos(stage)`. Where there are more processes than videos, some get a batch of
+    none.
 
     Args:
         root: the data set's folder.
@@ -38,7 +40,8 @@ class VideoDataModule(pl.LightningDataModule):
         part: range of the video's share that a uniform training clip spans.
         size: height and width of the crop that the network sees.
         resize: height and width, or the short side, before the crop; None keeps the frames' own.
-        batch_size: videos a batch, at most: training batches are of even size, no small one last.
+        batch_size: videos a batch and process, at most: batches are of even size, no small one
+            last, and as many in each process.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
         crops: test crops a clip, 1 or 3; validation always takes one.
@@ -62,6 +65,9 @@ class VideoDataModule(pl.LightningDataModule):
         limit_per_class: use at most so many videos of each class.
         cache_gb: memory that each loading process may keep decoded videos in.
     """
+
+    # A process without videos has an empty batch, so that none waits for it.
+    allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(
         self,
@@ -158,6 +164,18 @@ class VideoDataModule(pl.LightningDataModule):
         """The training and test videos that the chosen split lists, on disk or not."""
         raise NotImplementedError
 
+    # What it may change.
+
+    def training_order(self) -> Order:
+        """In which order the training clips are seen."""
+        return Shuffled(len(self.videos("train")), self.seed)
+
+    def dataset(
+        self, videos: list[Video], transform: nn.Module, clips: int | None = None
+    ) -> VideoDataset:
+        """Samples of `videos`: random clips for training, else `clips` of each."""
+        return VideoDataset(videos, self._sampler, transform, self.decoder, clips, self.cache_gb)
+
     # What it gets.
 
     @property
@@ -219,17 +237,10 @@ class VideoDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled random clips."""
-        videos = self.videos("train")
-        dataset = self._dataset(videos, self._train_transform)
-        trainer = self.trainer
-        sampler = EpochSampler(
-            len(dataset),
-            self.seed,
-            num_replicas=trainer.world_size if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-        )
-        return self._loader(dataset, sampler)
+        """Shuffled random clips, each once an epoch in all processes together."""
+        dataset = self.dataset(self.videos("train"), self._train_transform)
+        same = getattr(self.trainer, "overfit_batches", 0) > 0
+        return self._loader(dataset, self.training_order(), self._start, same)
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and batch that a training resumed from a checkpoint goes on with."""
@@ -256,24 +267,30 @@ class VideoDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
-        return self._loader(self._dataset(self.videos(part), transform, clips), None)
+        videos = self.videos(part)
+        return self._loader(self.dataset(videos, transform, clips), InOrder(len(videos)))
 
-    def _dataset(
-        self, videos: list[Video], transform: nn.Module, clips: int | None = None
-    ) -> VideoDataset:
-        return VideoDataset(videos, self._sampler, transform, self.decoder, clips, self.cache_gb)
-
-    def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
-        batches: dict = {"batch_size": self.batch_size}
-        if sampler is not None and sampler.num_replicas > 1:
-            # Lightning puts a sampler of its own in the place of a batch sampler.
-            batches["sampler"] = sampler
-        elif sampler is not None:
-            same = getattr(self.trainer, "overfit_batches", 0) > 0
-            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size, self._start, same)}
+    def _loader(
+        self,
+        dataset: VideoDataset,
+        order: Order,
+        start: tuple[int, int] = (0, 0),
+        same: bool = False,
+    ) -> DataLoader:
+        trainer = self.trainer
+        batches = EvenBatches(
+            order,
+            self.batch_size,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            ranks=trainer.world_size if trainer else 1,
+            start=start,
+            same=same,
+        )
         return DataLoader(
             dataset,
-            **batches,
+            sampler=batches,
+            batch_size=None,  # the sampler makes the batches
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -290,10 +307,11 @@ class VideoDataModule(pl.LightningDataModule):
         listed = self.read_split()
         present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
         on_disk = {video.path for video in present}
-        train, test = (
-            limit([v for v in videos if v.path in on_disk], self.limit_per_class)
-            for videos in listed
-        )
+        train, test = ([v for v in videos if v.path in on_disk] for videos in listed)
+        return self._parts(train, test)
+
+    def _parts(self, train: list[Video], test: list[Video]) -> dict[str, list[Video]]:
+        train, test = (limit(videos, self.limit_per_class) for videos in (train, test))
         val = test
         if self.val_fraction:
             train, val = carve(train, self.val_fraction, self.seed)

@@ -1,84 +1,18 @@
-"""Clips of listed videos as tensors, and the sampler that gives each its random seed."""
+"""Clips of listed videos as tensors, one by one or in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import BatchSampler, Dataset, DistributedSampler
+from torch.utils.data import Dataset, default_collate
 
 from videowino.data.decode import DecodedVideo, FrameReader, open_video
+from videowino.data.samplers import Batch
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video
-
-
-class EpochSampler(DistributedSampler):
-    """Shuffled (index, seed) pairs that depend on (seed, epoch) alone.
-
-    Everything random about a training sample follows from its seed, so an epoch is the same for
-    any number of workers, and after a resume. Lightning calls `set_epoch` before each epoch, and
-    leaves a DistributedSampler as it is in multi-process training.
-
-    Args:
-        length: number of samples.
-        seed: the run's data seed.
-        num_replicas: processes that share an epoch.
-        rank: this process.
-    """
-
-    def __init__(self, length: int, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(range(length), num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        seeds = sample_seeds(self.seed, self.epoch, len(self.dataset))  # type: ignore[arg-type]
-        order = super().__iter__()
-        return ((index, int(seeds[index])) for index in order)
-
-
-class EvenBatches(BatchSampler):
-    """As many batches as needed, of sizes that differ by one at most.
-
-    A last batch of two clips would move batch norm's running statistics, and the weights, by noise
-    just before they are saved; here all clips are seen and no batch is small.
-
-    Args:
-        sampler: the samples of an epoch.
-        batch_size: samples a batch, at most.
-        start: epoch and batch that a resumed training goes on with.
-        same: give the first epoch again and again, to overfit on a few batches.
-    """
-
-    sampler: EpochSampler
-
-    def __init__(
-        self,
-        sampler: EpochSampler,
-        batch_size: int,
-        start: tuple[int, int] = (0, 0),
-        same: bool = False,
-    ) -> None:
-        super().__init__(sampler, batch_size, drop_last=False)
-        # Loaders fetch ahead as soon as there is one, before Lightning says which epoch it is.
-        sampler.set_epoch(start[0])
-        self.start, self.same = start, same
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        if self.same:
-            self.sampler.set_epoch(0)
-        samples = list(self.sampler)
-        count = len(self)
-        epoch, first = self.start
-        for batch in range(first if self.sampler.epoch == epoch else 0, count):
-            start, stop = (len(samples) * edge // count for edge in (batch, batch + 1))
-            yield samples[start:stop]
-
-
-def sample_seeds(seed: int, epoch: int, length: int) -> np.ndarray:
-    """One seed for each sample of an epoch, below 2**63."""
-    return np.random.SeedSequence([seed, epoch]).generate_state(length, np.uint64) >> np.uint64(1)
 
 
 class VideoDataset(Dataset):
@@ -112,29 +46,39 @@ class VideoDataset(Dataset):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, object]:
-        """The sample {"clip", "label", "video"}.
+    def __getitem__(self, key: int | tuple[int, int] | Batch) -> dict[str, Any]:
+        """The sample {"clip", "label", "video"}, or a batch of them.
 
         Args:
-            key: an index, or (index, seed) from an `EpochSampler`.
+            key: an index, (index, seed), or a batch of an `EvenBatches`.
 
         Raises:
-            FileNotFoundError, ValueError: the file cannot be used; one line with its path.
+            FileNotFoundError, ValueError: a file cannot be used; one line with its path.
         """
+        if isinstance(key, Batch):
+            return collate([self[sample] for sample in key.samples])
         index, seed = key if isinstance(key, tuple) else (key, key)
-        video = self.videos[index]
+        name = self.name(index)
         reader = self._open(index)
         try:
             clip = self._train_clip(reader, seed) if self.clips is None else self._views(reader)
         except ValueError as error:
             text = str(error)
-            raise ValueError(text if str(video.path) in text else f"{video.path}: {text}") from None
-        return {"clip": clip, "label": video.label, "video": index}
+            raise ValueError(text if name in text else f"{name}: {text}") from None
+        return {"clip": clip, "label": self.videos[index].label, "video": index}
+
+    def name(self, index: int) -> str:
+        """What messages call a video."""
+        return str(self.videos[index].path)
+
+    def read(self, index: int) -> FrameReader:
+        """Open a video."""
+        return open_video(self.videos[index].path, self.decoder)
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
             return self._kept[index]
-        reader = open_video(self.videos[index].path, self.decoder)
+        reader = self.read(index)
         if reader.num_bytes > self._room:
             return reader
         self._room -= reader.num_bytes
@@ -155,3 +99,11 @@ class VideoDataset(Dataset):
         indices = self.sampler.test(reader.num_frames, self.clips)
         frames = reader.get_frames(indices.flatten())
         return self.transform(frames.unflatten(0, indices.shape)).flatten(0, 1)
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch {"clip": B ..., "label": B, "video": B}; without samples, three empty tensors."""
+    if samples:
+        return default_collate(samples)
+    none = torch.zeros(0, dtype=torch.int64)
+    return {"clip": torch.zeros(0), "label": none, "video": none.clone()}
