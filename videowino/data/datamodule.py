@@ -166,9 +166,9 @@ class VideoDataModule(pl.LightningDataModule):
 
     # What it may change.
 
-    def training_order(self) -> Order:
-        """In which order the training clips are seen."""
-        return Shuffled(len(self.videos("train")), self.seed)
+    def order(self, videos: list[Video], shuffled: bool) -> Order:
+        """In which order `videos` are seen."""
+        return Shuffled(len(videos), self.seed) if shuffled else InOrder(len(videos))
 
     def dataset(
         self, videos: list[Video], transform: nn.Module, clips: int | None = None
@@ -238,9 +238,10 @@ class VideoDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled random clips, each once an epoch in all processes together."""
-        dataset = self.dataset(self.videos("train"), self._train_transform)
+        videos = self.videos("train")
+        dataset = self.dataset(videos, self._train_transform)
         same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._loader(dataset, self.training_order(), self._start, same)
+        return self._loader(dataset, self.order(videos, shuffled=True), self._start, same)
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and batch that a training resumed from a checkpoint goes on with."""
@@ -268,7 +269,8 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
         videos = self.videos(part)
-        return self._loader(self.dataset(videos, transform, clips), InOrder(len(videos)))
+        dataset = self.dataset(videos, transform, clips)
+        return self._loader(dataset, self.order(videos, shuffled=False))
 
     def _loader(
         self,
@@ -287,6 +289,7 @@ class VideoDataModule(pl.LightningDataModule):
             start=start,
             same=same,
         )
+        dataset.follow(batches)
         return DataLoader(
             dataset,
             sampler=batches,

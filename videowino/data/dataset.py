@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset, default_collate
 
 from videowino.data.decode import DecodedVideo, FrameReader, open_video
-from videowino.data.samplers import Batch
+from videowino.data.samplers import Batch, EvenBatches
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video
 
@@ -66,6 +66,9 @@ class VideoDataset(Dataset):
             text = str(error)
             raise ValueError(text if name in text else f"{name}: {text}") from None
         return {"clip": clip, "label": self.videos[index].label, "video": index}
+
+    def follow(self, batches: EvenBatches) -> None:
+        """Told which batches will be asked for; of use where clips are read ahead."""
 
     def name(self, index: int) -> str:
         """What messages call a video."""

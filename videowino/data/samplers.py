@@ -57,7 +57,9 @@ class InOrder:
 
     def share(self, epoch: int, rank: int, ranks: int) -> Sequence[int]:
         """The same in every epoch."""
-        return range(*_bounds(self.length, rank, ranks))
+        # Rounded up, so that the first processes have clips where there are few.
+        first, last = (-(-self.length * part // ranks) for part in (rank, rank + 1))
+        return range(first, last)
 
 
 class Shuffled:
@@ -138,15 +140,13 @@ class EvenBatches(DistributedSampler, SequentialSampler):
         seeds = sample_seeds(self.seed, epoch, self.order.length)
         samples = [(index, int(seeds[index])) for index in share]
         count = len(self)
-        edges = [_bounds(len(samples), number, count) for number in range(count)]
-        return [Batch(epoch, n, samples[start:stop]) for n, (start, stop) in enumerate(edges)]
+        edges = [len(samples) * number // count for number in range(count + 1)]
+        return [
+            Batch(epoch, number, samples[edges[number] : edges[number + 1]])
+            for number in range(count)
+        ]
 
 
 def sample_seeds(seed: int, epoch: int, length: int) -> np.ndarray:
     """One seed for each sample of an epoch, below 2**63."""
     return np.random.SeedSequence([seed, epoch]).generate_state(length, np.uint64) >> np.uint64(1)
-
-
-def _bounds(length: int, part: int, parts: int) -> tuple[int, int]:
-    """Where a part begins and ends, of parts whose sizes differ by one at most."""
-    return length * part // parts, length * (part + 1) // parts

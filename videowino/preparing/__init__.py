@@ -1,0 +1,1 @@
+"""Making data sets ready: what the scripts in `datasets/` do."""
