@@ -1,9 +1,9 @@
 """A data set into tar shards that `videowino.data.VideoShards`, and any WebDataset reader, reads.
 
-A clip is two members of a tar file: the video's bytes as they are, and a small JSON with its label,
-class, group and listed name. Training clips are shuffled once, so that neighbours in a shard are no
-neighbours in the list; test clips stay in order. A set is written to the side and renamed when it is
-whole, and the same data and options give the same bytes.
+A clip is two members of a tar file: the video's bytes as they are, and a small JSON with its
+label, class, group and listed name. Training clips are shuffled once, so that neighbours in a shard
+are no neighbours in the list; test clips stay in order. A set is written to the side and renamed
+when it is whole, and the same data and options give the same bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def write_shards(
     *,
     shard_mb: float = 256,
     shuffle_seed: int = 0,
-    progress: Callable[[list[_Listed]], Iterable[_Listed]] = iter,  # type: ignore[assignment]
+    progress: Callable[[list[_Listed]], Iterable[_Listed]] = iter,
 ) -> bool:
     """Write the shards of a data module's split to `out`; all of them or nothing.
 
@@ -83,7 +83,7 @@ def write_shards(
 
 def check_shards(
     folder: str | Path,
-    progress: Callable[[list[Shard]], Iterable[Shard]] = iter,  # type: ignore[assignment]
+    progress: Callable[[list[Shard]], Iterable[Shard]] = iter,
 ) -> list[str]:
     """Read all shards of a folder, and say of each that is not as its index has it what is wrong.
 

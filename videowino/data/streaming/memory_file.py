@@ -28,11 +28,11 @@ class MemoryFile:
             number = os.memfd_create("video")
             # Not /proc/self: a decoder may run in a process of its own.
             self.path = Path(f"/proc/{os.getpid()}/fd/{number}")
-            self.close = weakref.finalize(self, os.close, number)
+            weakref.finalize(self, os.close, number)
         else:
             number, name = tempfile.mkstemp(prefix="videowino-")
             self.path = Path(name)
-            self.close = weakref.finalize(self, _remove, number, name)
+            weakref.finalize(self, _remove, number, name)
         with os.fdopen(number, "wb", closefd=False) as file:
             file.write(content)
 

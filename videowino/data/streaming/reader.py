@@ -1,4 +1,4 @@
-"""The bytes of clips, read from shards in the shards' order and handed out in the order of training."""
+"""The bytes of clips, read in the order of the shards and handed out in that of training."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _GAP = 256 << 10
 class ClipReader:
     """Reads clips ahead, in the order in which they lie in the shards.
 
-    A process wants its clips in shuffled order. Told which they will be (`expect`), it reads forward
-    through the shards, skipping what others want, and holds what it meets before its turn: never
-    more than the shuffle buffer. A clip that nobody told it of is read where it is.
+    A process wants its clips in shuffled order. Told which they will be (`expect`), it reads
+    forward through the shards, skipping what others want, and holds what it meets before its turn:
+    never more than the shuffle buffer. A clip that nobody told it of is read where it is.
 
     Args:
         place: where the shards are.
