@@ -30,6 +30,7 @@ ORDER = [
     {"tiles"},
     {"models"},
     {"data"},
+    {"preparing"},
     {"training"},
     {"callbacks"},
     {"evaluation"},

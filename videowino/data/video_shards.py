@@ -12,6 +12,7 @@ from videowino.data.datamodule import VideoDataModule
 from videowino.data.samplers import Order
 from videowino.data.splits import Video
 from videowino.data.streaming.dataset import ShardDataset
+from videowino.data.streaming.extra import need
 from videowino.data.streaming.index import INDEX, PARTS, Shard, ShardIndex
 from videowino.data.streaming.order import ShardsInOrder, ShuffledShards
 from videowino.data.streaming.place import place_of
@@ -54,6 +55,7 @@ class VideoShards(VideoDataModule):
         self.split = split  # type: ignore[assignment]
         self.shuffle_buffer = shuffle_buffer
         require(shuffle_buffer >= 1, f"data.shuffle_buffer={shuffle_buffer}: at least 1")
+        need("webdataset", f"data.root={str(root)!r}")
         self.place = place_of(str(root), cache_dir)
 
     @cached_property

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from videowino.data import VideoDataModule
 from videowino.data.splits import Video
+from videowino.data.streaming.extra import need
 from videowino.data.streaming.index import INDEX, PARTS, Shard, ShardClip, ShardIndex, sha256_of
 
 # Of tar, a clip: two headers and both members' padding; its JSON.
@@ -63,6 +64,7 @@ def write_shards(
     """
     if not shard_mb > 0:
         raise ValueError(f"shard_mb={shard_mb}: above 0")
+    need("webdataset", "writing shards")
     out = Path(out)
     source = _source(data, shard_mb, shuffle_seed)
     videos = {part: list(enumerate(data.videos(part))) for part in PARTS}
@@ -74,10 +76,12 @@ def write_shards(
     lock = out.parent / f".{out.name}.lock"
     try:
         with FileLock(lock, timeout=0):
-            _write_aside(out, source, videos, data.class_names, shard_mb, progress)
+            try:
+                _write_aside(out, source, videos, data.class_names, shard_mb, progress)
+            finally:
+                lock.unlink(missing_ok=True)
     except Timeout:
         raise ValueError(f"out={str(out)!r}: another process is writing shards there") from None
-    lock.unlink(missing_ok=True)
     return True
 
 

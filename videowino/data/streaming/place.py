@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
+from videowino.data.streaming.extra import need
 from videowino.data.streaming.http import HttpFile, fetch
 from videowino.data.streaming.index import INDEX, Shard, ShardError, sha256_of
 
@@ -62,6 +63,7 @@ def place_of(root: str, cache_dir: str | None = None) -> Place:
             "elsewhere could then run anything; give a folder, or an http(s) or file URL"
         )
     if separator and scheme.lower() in ("http", "https"):
+        need("requests", f"data.root={root!r}")
         web = Web(root)
         return Cached(web, Path(cache_dir)) if cache_dir is not None else web
     if separator and scheme.lower() != "file":
