@@ -129,5 +129,5 @@ def test_frames_smaller_than_the_crop(make):
 
 
 def test_unknown_number_of_crops():
-    with pytest.raises(ValueError, match=r"data.crops=2: 1 \(centre\) or 3"):
+    with pytest.raises(ValueError, match=r"data.crops=2: 1 \(centre\), 3 \(along"):
         eval_transform(size=(4, 4), crops=2)
