@@ -17,6 +17,7 @@ from tests.data.odd_videos import make_odd_videos
 from tests.preparing.verify.conftest import write_noise
 from tests.preparing.verify.test_lists import append
 from videowino.data import VideoFolder
+from videowino.data.exclusions import read_rows
 from videowino.preparing.verify.command import verify
 from videowino.preparing.verify.findings import KINDS
 from videowino.preparing.verify.options import Options
@@ -322,6 +323,20 @@ def test_a_set_may_be_clean_after_a_fix(sound, odd, capsys):
     assert run("--root", sound, capsys=capsys)[0] == 0
 
 
+def test_a_name_that_is_no_text(sound, capsys):
+    name = os.fsdecode(b"v_Run_caf\xe9_g09_c01.avi")
+    write_noise(sound / "videos/Run/v_Run_g09_c01.avi", frames=9).rename(
+        sound / "videos/Run" / name
+    )
+    for _ in range(2):
+        code, out, _ = run("--root", sound, capsys=capsys)
+        assert code == 1 and "v_Run_caf\\udce9_g09_c01.avi" in out and "2 short" not in out
+    assert b"v_Run_caf\xe9_g09_c01.avi,short,no," in (sound / "verify.csv").read_bytes()
+    assert "7 of them known from before" in out
+    (row, _) = read_rows(sound / "verify.csv")
+    assert (sound / row["path"]).is_file()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -334,7 +349,7 @@ def test_a_set_may_be_clean_after_a_fix(sound, odd, capsys):
         (["--job", "2"], "unknown option 'job'; did you mean 'jobs'?"),
         (["--jobs", "many"], "jobs"),
         (["--root", "nowhere"], "root='nowhere': no such folder"),
-        (["--csv", "/dev/null/found.csv"], "cannot be written (Not a directory); name another"),
+        (["--csv", "/dev/null/found.csv"], "cannot be written (File exists); name another"),
         (["--csv", str(Path(__file__))], "there is a file that verify did not write"),
     ],
 )
