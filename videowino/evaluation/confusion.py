@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from videowino.evaluation.protocol import Tested
+from videowino.evaluation.protocol import Outcome
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Confusion:
     unreadable: Tensor
 
     @classmethod
-    def of(cls, tested: Sequence[Tested], class_names: Sequence[str]) -> Confusion:
+    def of(cls, tested: Sequence[Outcome], class_names: Sequence[str]) -> Confusion:
         """Counted over the predictions of all of them."""
         classes = len(class_names)
         predictions = [p for one in tested for p in one.accuracy.predictions]
@@ -97,7 +97,7 @@ class Confusion:
 
 
 def worst_videos(
-    tested: Sequence[Tested], class_names: Sequence[str], most: int = 10
+    tested: Sequence[Outcome], class_names: Sequence[str], most: int = 10
 ) -> list[WorstVideo]:
     """Those whose true class is given the least probability (the highest loss), worst first."""
     rows = [

@@ -23,7 +23,7 @@ from videowino.training.checkpoint import load_classifier
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """One network on its split, in some views.
 
     Attributes:
@@ -102,7 +102,7 @@ class Summary:
     clip_top5: Figure | None
 
 
-def summarize(tested: Sequence[Tested]) -> list[Summary]:
+def summarize(tested: Sequence[Outcome]) -> list[Summary]:
     """One summary for each of the views, in the order they come in."""
     found = []
     for views in dict.fromkeys(one.views for one in tested):
@@ -115,7 +115,7 @@ def summarize(tested: Sequence[Tested]) -> list[Summary]:
     return found
 
 
-def test_network(
+def run_network(
     model: nn.Module,
     data: VideoDataModule,
     checkpoint: str,
@@ -123,7 +123,7 @@ def test_network(
     *,
     device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
-) -> Tested:
+) -> Outcome:
     """Test a network on the test list of a split.
 
     Args:
@@ -142,17 +142,17 @@ def test_network(
     seconds = time.perf_counter() - start
     names = tuple(str(video.path) for video in data.videos("test"))
     split = int(data.hparams.get("split", 1))
-    return Tested(checkpoint, split, views, found[checkpoint], names, seconds, clock.waited)
+    return Outcome(checkpoint, split, views, found[checkpoint], names, seconds, clock.waited)
 
 
-def test_all(
+def run_all(
     checkpoints: Sequence[str],
     views: Sequence[Views],
     *,
     changes: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
     console: Console | None = None,
-) -> tuple[list[Tested], list[str]]:
+) -> tuple[list[Outcome], list[str]]:
     """Each checkpoint on its own split, in each of the views.
 
     Args:
@@ -171,7 +171,7 @@ def test_all(
     """
     if len(set(checkpoints)) < len(checkpoints):
         raise ValueError(f"checkpoints: one of {', '.join(checkpoints)} is given twice")
-    tested: list[Tested] = []
+    tested: list[Outcome] = []
     names: list[str] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=console is None) as bar:
@@ -186,7 +186,7 @@ def test_all(
                 task = bar.add_task(f"{path}, {wanted} views", total=len(data.videos("test")))
                 step = partial(bar.advance, task)
                 model = network.model.eval()
-                tested.append(test_network(model, data, path, wanted, device=device, progress=step))
+                tested.append(run_network(model, data, path, wanted, device=device, progress=step))
     splits = [one.split for one in tested if one.views == views[0]]
     if len(set(splits)) < len(splits):
         warnings.warn(
@@ -194,10 +194,6 @@ def test_all(
             stacklevel=2,
         )
     return tested, names
-
-
-# They are no tests of ours, whatever pytest makes of their names.
-test_network.__test__ = test_all.__test__ = False  # type: ignore[attr-defined]
 
 
 class _Clock:

@@ -9,13 +9,13 @@ from typing import Any
 
 from videowino.evaluation.confusion import Confusion, worst_videos
 from videowino.evaluation.environment import describe
-from videowino.evaluation.protocol import Tested, summarize
+from videowino.evaluation.protocol import Outcome, summarize
 
 _TOP = 5
 
 
 def figures(
-    tested: Sequence[Tested], last: Sequence[Tested], confusion: Confusion
+    tested: Sequence[Outcome], last: Sequence[Outcome], confusion: Confusion
 ) -> dict[str, Any]:
     """What is printed, unrounded."""
     return {
@@ -30,7 +30,7 @@ def figures(
     }
 
 
-def write_predictions(tested: Sequence[Tested], names: Sequence[str], path: str) -> None:
+def write_predictions(tested: Sequence[Outcome], names: Sequence[str], path: str) -> None:
     """One row a video and network: the five most probable classes; none for unreadable videos."""
     places = range(1, min(_TOP, len(names)) + 1)
     titles = ["checkpoint", "video", "label"]

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from videowino.evaluation.confusion import ClassAccuracy, Pair, WorstVideo
-from videowino.evaluation.protocol import Summary, Tested
+from videowino.evaluation.protocol import Outcome, Summary
 from videowino.evaluation.tables import percent
 
 
@@ -20,7 +20,7 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def tested_table(tested: Sequence[Tested]) -> Table:
+def tested_table(tested: Sequence[Outcome]) -> Table:
     """A row a network and protocol."""
     table = _table(
         *(

@@ -20,7 +20,7 @@ from videowino.evaluation.confusion import Confusion, worst_videos
 from videowino.evaluation.confusion_plot import plot_confusion
 from videowino.evaluation.environment import describe
 from videowino.evaluation.plot import picture_suffixes
-from videowino.evaluation.protocol import Tested, summarize, test_all
+from videowino.evaluation.protocol import Outcome, run_all, summarize
 from videowino.evaluation.protocol_files import figures, write_predictions
 from videowino.evaluation.protocol_tables import (
     class_table,
@@ -33,10 +33,9 @@ from videowino.evaluation.tables import make_console
 from videowino.evaluation.views import parse_views
 
 
-class Test:
+class ByProtocol:
     """Accuracy over views and splits, and what is confused with what."""
 
-    __test__ = False  # no test class, whatever pytest makes of the name
     help = "accuracy of checkpoints over views and splits, per class, with the confusion matrix"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -77,7 +76,7 @@ class Test:
             if options[name] is not None:
                 check_output(name, options[name], suffixes)
         console = make_console()
-        tested, names = test_all(
+        tested, names = run_all(
             options.checkpoints, views, changes=options.data, device=device, console=console
         )
         last = [one for one in tested if one.views == views[-1]]
@@ -95,7 +94,7 @@ class Test:
             console.print(f"picture: {options.png}", soft_wrap=True)
 
     def _print(
-        self, console: Console, tested: list[Tested], last: list[Tested], confusion: Confusion
+        self, console: Console, tested: list[Outcome], last: list[Outcome], confusion: Confusion
     ) -> None:
         console.print(tested_table(tested))
         if len(last) > 1:
@@ -113,7 +112,7 @@ class Test:
         console.print(f"{describe()}.", soft_wrap=True)
 
 
-def _title(tested: Sequence[Tested]) -> str:
+def _title(tested: Sequence[Outcome]) -> str:
     splits = ", ".join(str(split) for split in sorted({one.split for one in tested}))
     videos = sum(one.accuracy.videos for one in tested)
     return f"split {splits}: {videos} test videos, {tested[0].views} views"
