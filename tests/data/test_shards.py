@@ -315,14 +315,10 @@ def test_absent_and_cut_shards_are_noticed_before_training(broken):
     shard = broken / "train-000001.tar"
     content = shard.read_bytes()
     shard.write_bytes(content[:-100])
-    with pytest.raises(
-        ShardError, match=r"train-000001.tar: cut off, it has \d+ bytes and the ind"
-    ):
+    with pytest.raises(ShardError, match=r"train-000001.tar: cut off, it has \d+ bytes and the"):
         VideoShards(root=str(broken), **SMALL).setup("fit")
     shard.write_bytes(content + b"x")
-    with pytest.raises(
-        ShardError, match="train-000001.tar: altered, it has .* write the shards ag"
-    ):
+    with pytest.raises(ShardError, match="train-000001.tar: altered, it has .* write the shards"):
         VideoShards(root=str(broken), **SMALL).setup("fit")
     shard.unlink()
     with pytest.raises(ShardError, match="train-000001.tar: absent, the index lists it; copy it"):
