@@ -123,7 +123,9 @@ def test_the_malicious_releases_are_excluded():
     assert "lightning" not in {canonical(r.name) for r in requirements()}
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/method.md", "docs/architecture.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/method.md", "docs/architecture.md", "docs/data.md"]
+)
 def test_files_that_the_documents_name_exist(document):
     path = ROOT / document
     text = path.read_text()

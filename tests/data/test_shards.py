@@ -10,6 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from tests.data.conftest import write_counting, write_folder, write_lists
 from tests.data.shards import make_shards
 from tests.data.test_lightning import Recorder
 from videowino.data import VideoFolder, VideoShards
@@ -17,6 +18,7 @@ from videowino.data.splits import carve
 from videowino.data.streaming import dataset as dataset_module
 from videowino.data.streaming.index import ShardError, ShardIndex
 from videowino.data.streaming.memory_file import MemoryFile, MemoryVideo
+from videowino.preparing.shards import write_shards
 
 SMALL = {"frames": 3, "size": (16, 24), "resize": None, "batch_size": 4, "num_workers": 0}
 
@@ -239,7 +241,7 @@ def test_where_there_are_no_files_in_memory(made, monkeypatch):
 @pytest.mark.parametrize("decoder", ["auto", "pyav"])
 def test_every_decoder_reads_from_memory(made, decoder):
     path = next((made.parent / "clips").rglob("*.avi"))
-    from videowino.data.decode import open_video
+    from videowino.data.decoding import open_video
 
     want = open_video(path, decoder).get_frames(range(6))
     assert torch.equal(MemoryVideo(path.read_bytes(), "x", decoder).get_frames(range(6)), want)
@@ -256,6 +258,7 @@ def test_every_decoder_reads_from_memory(made, decoder):
         ({"root": "file://data/set"}, "a file URL has three slashes, as file:///data/set"),
         ({"cache_dir": "x"}, "data.cache_dir='x': keeps what comes from a web server, and data"),
         ({"shuffle_buffer": 0}, "data.shuffle_buffer=0: at least 1"),
+        ({"exclude": "x.csv"}, "data.exclude='x.csv': is for writing shards .datasets/shard.py"),
         ({"batch_size": 0}, "data.batch_size=0: at least 1"),
     ],
 )
@@ -336,30 +339,46 @@ def test_an_altered_shard_is_named_with_the_clip(workers, broken):
         list(data.train_dataloader())
 
 
-def test_a_clip_that_cannot_be_decoded_is_named_by_shard_and_key(tmp_path):
-    shards = make_shards(tmp_path, groups=2)
-    clips = tmp_path / "clips" / "videos"
-    (clips / "Run" / "v_Run_g02_c01.avi").write_bytes(b"")
-    shutil.rmtree(shards)
-    shards = make_again(tmp_path)
-    data = VideoShards(root=str(shards), **SMALL)
-    message = (
-        r"^\S*/shards/train-000000.tar: 000001_v_Run_g02_c01 \('Run/v_Run_g02_c01.avi'\): the file "
-        r"is empty \(0 bytes\)$"
+def test_a_clip_that_cannot_be_decoded_is_named_and_another_takes_its_place(tmp_path):
+    (tmp_path / "clips").mkdir()
+    root = write_lists(write_folder(tmp_path / "clips", groups=13), test_groups=(1, 2))
+    for name in ("Run/v_Run_g03_c01.avi", "Jump/v_Jump_g01_c01.avi"):
+        (root / "videos" / name).write_bytes(b"")
+    write_shards(VideoFolder(root=str(root)), tmp_path / "shards", shard_mb=0.03)
+    options = {**SMALL, "batch_size": 2, "shuffle_buffer": 2}
+    data = VideoShards(root=str(tmp_path / "shards"), **options)
+    name = (
+        r"/shards/train-00000\d.tar: 000011_v_Run_g03_c01 \('Run/v_Run_g03_c01.avi'\): the file is"
     )
-    with pytest.raises(ValueError, match=message) as caught:
-        list(data.train_dataloader())
-    assert not isinstance(caught.value, ShardError)  # the clip's fault
-    data = VideoShards(root=str(shards), **{**SMALL, "frames": 7})
-    with pytest.raises(ValueError, match=r"tar: 0\S+ \(.*avi'\): 6 frames, but data.frames=7"):
-        list(data.test_dataloader())
+    loader = data.train_dataloader()
+    reader, batches, most = loader.dataset._clip_reader, [], 0
+    for batch in loader:
+        batches.append(batch)
+        most = max(most, len(reader._held))
+    assert most <= 2  # the clip in its place was not waited for in the order of reading
+    with pytest.warns(UserWarning, match=f"{name} empty .0 bytes.; another clip takes its place"):
+        batches = [data.take_bad(batch) for batch in batches]
+    seen = [int(v) for batch in batches for v in batch["video"]]
+    assert len(seen) == 22 and set(seen) == set(range(22)) - {11}
+    with pytest.warns(UserWarning, match="Jump_g01_c01.avi'.: the file is .*; it counts as wrong"):
+        found = [data.take_bad(batch) for batch in data.test_dataloader()]
+    assert [int(v) for batch in found for v in batch["video"]] == [0, 1, 2, 3]
+    assert found[0]["unreadable"].tolist() == [True, False]
+    strict = VideoShards(root=str(tmp_path / "shards"), **options, max_bad=0)
+    with pytest.raises(ValueError, match=f"1 of 22 train videos cannot be read.*{name}"):
+        for batch in strict.train_dataloader():
+            strict.take_bad(batch)
 
 
-def make_again(folder):
-    from videowino.preparing.shards import write_shards
-
-    write_shards(VideoFolder(root=str(folder / "clips"), frames=1), folder / "shards")
-    return folder / "shards"
+def test_a_video_that_took_the_place_of_another_in_memory_is_read_anew(made):
+    """What is known of a file is remembered by its path, size and time."""
+    clips = sorted((made.parent / "clips").rglob("*.avi"))
+    content = clips[0].read_bytes()
+    longer = write_counting(made.parent / "longer.avi", frames=9).read_bytes()
+    content += bytes(len(longer) - len(content))
+    for _ in range(5):
+        for data, frames in ((content, 6), (longer, 9)):
+            assert MemoryVideo(data, "x").num_frames == frames
 
 
 def test_datasets_go_to_workers_that_are_spawned(made):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from videowino.data import SyntheticMotion, SyntheticSpec, VideoFolder
-from videowino.data.decode import open_video
+from videowino.data.decoding import open_video
 from videowino.data.synthetic import render_set
 from videowino.data.synthetic_clip import MOTIONS, UNIT, render_clip
 
@@ -241,9 +241,23 @@ def test_data_module_renders_once(tmp_path):
     assert json.loads(record.read_text())["groups"] == 3
 
 
+def test_a_mirrored_clip_counts_as_what_it_shows(few):
+    spec = dict(groups=4, clips_per_group=1, video_frames=6, video_size=32)
+    options = dict(frames=4, size=(24, 24), num_workers=0, batch_size=4)
+    data = SyntheticMotion(root=str(few), **spec, **options, flip=True)
+    names, videos = data.class_names, data.videos("train")
+    loader, seen = data.train_dataloader(), set()
+    for number in range(8):
+        loader.sampler.set_epoch(number)
+        for batch in loader:
+            shown = zip(batch["video"], batch["label"])
+            seen |= {(names[videos[video].label], names[label]) for video, label in shown}
+    partners = {"MoveLeft": "MoveRight", "TurnLeft": "TurnRight"}
+    partners |= {right: left for left, right in partners.items()}
+    assert seen == {(n, n) for n in names} | set(partners.items())
+
+
 def test_misuse(few, tmp_path):
-    with pytest.raises(ValueError, match="data.flip=True: a mirrored clip .* changes class"):
-        SyntheticMotion(flip=True)
     with pytest.raises(ValueError, match="few': the set in it was rendered with groups=4, clips_"):
         SyntheticMotion(root=str(few)).prepare_data()
     (tmp_path / "full").mkdir()

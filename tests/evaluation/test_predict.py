@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.data.conftest import STEP, write_counting
-from videowino.data.decode import open_video
+from videowino.data.decoding import open_video
 from videowino.deployment import Preprocessing
 from videowino.evaluation.predict import Predictor, VideoPrediction, Window, find_videos
 from videowino.evaluation.tables import make_console

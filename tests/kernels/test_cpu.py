@@ -16,7 +16,7 @@ from videowino.kernels import native
 from videowino.kernels.cpu import backward, forward, takes
 from videowino.winograd import Tile, WinogradConv3d, reference, winograd_conv3d
 from videowino.winograd.finish import Finish, rounded
-from videowino.winograd.reference import Weights
+from videowino.winograd.weights import Weights
 
 F244, F444 = (Tile((m, 4, 4), (3, 3, 3)) for m in (2, 4))
 built = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")

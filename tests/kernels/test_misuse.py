@@ -6,7 +6,7 @@ import torch
 from videowino.kernels import cpu, native
 from videowino.winograd import Tile, reference, winograd_conv3d
 from videowino.winograd.finish import rounded
-from videowino.winograd.reference import Weights
+from videowino.winograd.weights import Weights
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")
 F222 = Tile((2, 2, 2), (3, 3, 3))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from videowino.kernels import cpu, native
 from videowino.winograd import Tile, reference
 from videowino.winograd.finish import Finish
-from videowino.winograd.reference import Weights
+from videowino.winograd.weights import Weights
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason="the kernels were not built")
 LAST = torch.channels_last_3d

@@ -18,5 +18,15 @@ def test_checkpoint_of_another_network_names_both(make_classifier):
     check_same_network(saved, dict(make_classifier(lr=1.0).hparams), "x.ckpt")
 
 
+def test_checkpoints_from_before_an_option_have_its_default(make_classifier):
+    hparams = dict(make_classifier(winograd=WinogradConfig(rank=4)).hparams)
+    older = {name: value for name, value in hparams["winograd"].items() if name != "strided"}
+    saved = {"hyper_parameters": hparams | {"winograd": older}}
+    check_same_network(saved, hparams, "x.ckpt")
+    other = dict(make_classifier(winograd=WinogradConfig(rank=4, strided=True)).hparams)
+    with pytest.raises(ValueError, match="holds another network"):
+        check_same_network(saved, other, "x.ckpt")
+
+
 def test_plain_types(tmp_path):
     assert plain({"a": (1, tmp_path), 2: None}) == {"a": [1, str(tmp_path)], "2": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from videowino.cli import require
+from videowino.data.augment import MAGNITUDES
 
 
 def check_transforms(
@@ -13,6 +14,7 @@ def check_transforms(
     resize: int | tuple[int, int] | None,
     scale: tuple[float, float] | None,
     stretch: float,
+    rand_augment: tuple[int, int] | None,
     color_jitter: float,
     random_erasing: float,
     std: Sequence[float],
@@ -37,6 +39,13 @@ def check_transforms(
             f"data.scale={list(scale)}: shares of the frame, the smaller first, above 0 to 1",
         )
     require(stretch >= 1, f"data.stretch={stretch}: at least 1, which keeps the shape")
+    if rand_augment is not None:
+        num_ops, magnitude = rand_augment
+        require(
+            num_ops >= 1 and 0 <= magnitude <= MAGNITUDES,
+            f"data.rand_augment={list(rand_augment)}: operations a clip, at least 1, and their "
+            f"magnitude, 0 to {MAGNITUDES}; null for none",
+        )
     require(color_jitter >= 0, f"data.color_jitter={color_jitter}: 0 (off) or more")
     require(0 <= random_erasing <= 1, f"data.random_erasing={random_erasing}: from 0 to 1")
     require(min(std) > 0, f"data.std={list(std)}: above 0")

@@ -12,9 +12,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from videowino.cli import require
+from videowino.data.bad_videos import BadVideos
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import VideoDataset
-from videowino.data.decode import DECODERS
+from videowino.data.decoding import DECODERS
+from videowino.data.exclusions import leave_out
+from videowino.data.flip import check_flip
 from videowino.data.samplers import EvenBatches, InOrder, Order, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
@@ -44,9 +47,14 @@ class VideoDataModule(pl.LightningDataModule):
             last, and as many in each process.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
-        crops: test crops a clip, 1 or 3; validation always takes one.
+        crops: test crops a clip, 1, 3 or 10; validation always takes one.
         mirror: test each crop mirrored as well; validation never does.
         flip: mirror half of the training clips.
+        flip_pairs: {class: class of its mirrored clips}, both ways; the label follows the flip.
+        no_flip: classes whose clips are never mirrored.
+        rand_augment: RandAugment's number of operations and their magnitude, 0 to 30, drawn once
+            a training clip; None for none. The paper's choice for images is (2, 9).
+        rand_augment_geometry: let it shear, shift and turn frames too, not only change colours.
         color_jitter: strength of brightness, contrast and saturation changes in training.
         random_erasing: probability to blank a rectangle of a training clip.
         scale: range of the crop's share of the frame, instead of resize and crop, in training.
@@ -56,9 +64,16 @@ class VideoDataModule(pl.LightningDataModule):
         std: per-channel standard deviation.
         subtract_background: leave only what moves, by taking each pixel's mean over the clip away;
             for cameras that stand still. Wants `mean` None.
-        decoder: "auto", "decord" or "pyav".
+        decoder: "auto" (PyAV), "decord", "pyav" or "torchcodec".
         short_clips: what a video with too few frames is: "error", "loop" or "last".
         missing: what a listed clip that is not on disk is: "warn" (left out) or "error".
+        max_bad: share of a part's videos that may be unreadable (broken, too short, hanging), ten
+            at least but never half, or 0 for none: in training other clips take their places, in
+            tests they count as wrong. Above it the run stops: a set that lacks a twentieth of its
+            clips is another set.
+        decode_timeout: seconds after which a video that is opened or decoded counts as unreadable;
+            0 waits for ever. A minute is a hundred times what a clip takes.
+        exclude: list of videos to leave out (`videowino.data.exclusions`), as verify writes it.
         val_fraction: share of the training list, in whole groups, to validate on; 0 validates on
             the test list, which is the field's protocol.
         seed: seed of shuffling, clip choice, augmentation and `val_fraction`.
@@ -86,6 +101,10 @@ class VideoDataModule(pl.LightningDataModule):
         crops: int = 1,
         mirror: bool = False,
         flip: bool = True,
+        flip_pairs: dict[str, str] | None = None,
+        no_flip: list[str] | None = None,
+        rand_augment: tuple[int, int] | None = None,
+        rand_augment_geometry: bool = True,
         color_jitter: float = 0.0,
         random_erasing: float = 0.0,
         scale: tuple[float, float] | None = None,
@@ -96,6 +115,9 @@ class VideoDataModule(pl.LightningDataModule):
         decoder: str = "auto",
         short_clips: str = "error",
         missing: str = "warn",
+        max_bad: float = 0.05,
+        decode_timeout: float = 60.0,
+        exclude: str | None = None,
         val_fraction: float = 0.0,
         seed: int = 0,
         limit_per_class: int | None = None,
@@ -108,7 +130,8 @@ class VideoDataModule(pl.LightningDataModule):
         self.split, self.seed = split, seed
         self.batch_size, self.num_workers = batch_size, num_workers
         self.clips, self.crops, self.decoder = clips, crops, decoder
-        self.missing, self.val_fraction = missing, val_fraction
+        self.max_bad, self.decode_timeout, self._size = max_bad, decode_timeout, size
+        self.missing, self.exclude, self.val_fraction = missing, exclude, val_fraction
         self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
         require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
@@ -117,13 +140,17 @@ class VideoDataModule(pl.LightningDataModule):
             resize=resize,
             scale=scale,
             stretch=stretch,
+            rand_augment=rand_augment,
             color_jitter=color_jitter,
             random_erasing=random_erasing,
             std=std,
         )
+        check_flip(flip, mirror, flip_pairs, no_flip)
         require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         require(clips >= 1, f"data.clips={clips}: at least 1")
         require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
+        require(0 <= max_bad <= 1, f"data.max_bad={max_bad}: a share, from 0 to 1")
+        require(decode_timeout >= 0, f"data.decode_timeout={decode_timeout}: seconds, or 0")
         require(missing in ("warn", "error"), f"data.missing={missing!r}: 'warn' or 'error'")
         require(decoder in DECODERS, f"data.decoder={decoder!r}: one of {', '.join(DECODERS)}")
         require(
@@ -142,6 +169,10 @@ class VideoDataModule(pl.LightningDataModule):
             scale=scale,
             stretch=stretch,
             flip=flip,
+            flip_pairs=flip_pairs,
+            no_flip=no_flip,
+            rand_augment=rand_augment,
+            rand_augment_geometry=rand_augment_geometry,
             color_jitter=color_jitter,
             random_erasing=random_erasing,
             **normalisation,
@@ -153,6 +184,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._start = (0, 0)
         self._class_names: list[str] | None = None
         self._videos: dict[str, list[Video]] = {}
+        self._bad: dict[str, BadVideos] = {}
 
     # What a subclass defines.
 
@@ -166,15 +198,27 @@ class VideoDataModule(pl.LightningDataModule):
 
     # What it may change.
 
-    def order(self, videos: list[Video], shuffled: bool) -> Order:
-        """In which order `videos` are seen."""
-        return Shuffled(len(videos), self.seed) if shuffled else InOrder(len(videos))
+    def order(self, part: str, shuffled: bool) -> Order:
+        """In which order the videos of a part are seen."""
+        length = len(self.videos(part))
+        return Shuffled(length, self.seed) if shuffled else InOrder(length)
 
-    def dataset(
-        self, videos: list[Video], transform: nn.Module, clips: int | None = None
-    ) -> VideoDataset:
-        """Samples of `videos`: random clips for training, else `clips` of each."""
-        return VideoDataset(videos, self._sampler, transform, self.decoder, clips, self.cache_gb)
+    def dataset(self, part: str, transform: nn.Module, clips: int | None = None) -> VideoDataset:
+        """Samples of a part: random clips for training, else `clips` of each video."""
+        return VideoDataset(self.videos(part), **self.sample_options(part, transform, clips))
+
+    def sample_options(self, part: str, transform: nn.Module, clips: int | None) -> dict[str, Any]:
+        """What a `VideoDataset` takes beside the videos."""
+        return {
+            "sampler": self._sampler,
+            "transform": transform,
+            "decoder": self.decoder,
+            "clips": clips,
+            "cache_gb": self.cache_gb,
+            "blank": self._size,
+            "timeout": self.decode_timeout,
+            "part": part,
+        }
 
     # What it gets.
 
@@ -237,11 +281,36 @@ class VideoDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled random clips, each once an epoch in all processes together."""
-        videos = self.videos("train")
-        dataset = self.dataset(videos, self._train_transform)
+        """Shuffled random clips, each once an epoch in all processes together.
+
+        Raises:
+            ValueError: `flip_pairs` or `no_flip` names a class that is not there.
+        """
+        self._train_transform.name_classes(self.class_names)
+        dataset = self.dataset("train", self._train_transform)
         same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._loader(dataset, self.order(videos, shuffled=True), self._start, same)
+        return self._loader(dataset, self.order("train", shuffled=True), self._start, same)
+
+    def bad_videos(self, stage: str) -> BadVideos:
+        """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
+        part = _STAGES.get(stage, stage)
+        if part not in self._bad:
+            self._bad[part] = BadVideos(part, self.videos(part), self.max_bad, self.root)
+        return self._bad[part]
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Names and counts unreadable videos; Lightning calls it with every batch."""
+        return self.take_bad(batch) if isinstance(batch, dict) else batch
+
+    def take_bad(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch without what it tells of unreadable videos, which are named and counted.
+
+        Raises:
+            ValueError: there are more of them than `max_bad` allows.
+        """
+        for part, index, reason in batch.pop("bad", ()):
+            self.bad_videos(part).add(index, reason)
+        return batch
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and batch that a training resumed from a checkpoint goes on with."""
@@ -268,9 +337,8 @@ class VideoDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
-        videos = self.videos(part)
-        dataset = self.dataset(videos, transform, clips)
-        return self._loader(dataset, self.order(videos, shuffled=False))
+        dataset = self.dataset(part, transform, clips)
+        return self._loader(dataset, self.order(part, shuffled=False))
 
     def _loader(
         self,
@@ -307,7 +375,7 @@ class VideoDataModule(pl.LightningDataModule):
             raise FileNotFoundError(f"data.root={str(self.root)!r}: no such folder")
 
     def _read(self) -> dict[str, list[Video]]:
-        listed = self.read_split()
+        listed = leave_out(self.read_split(), self.exclude, self.root, self.split)
         present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
         on_disk = {video.path for video in present}
         train, test = ([v for v in videos if v.path in on_disk] for videos in listed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import warnings
@@ -109,11 +110,11 @@ def class_folders(videos: Path, names: Collection[str] | None = None) -> dict[st
         other = folder.name == "splits" or folder.name.startswith(".")
         if other if names is None else folder.name not in names:
             continue
-        files = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
-        )
+        files = [
+            folder / name
+            for name in sorted(_files_in(folder))
+            if os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+        ]
         if not files:
             raise ValueError(f"{folder}: the class folder holds no video file; fill or remove it")
         found[folder.name] = files
@@ -136,22 +137,35 @@ def keep_present(videos: Sequence[Video], root: str, missing: str = "warn") -> l
         raise ValueError(f"data.root={root!r}: its split lists are empty")
     present: list[Video] = []
     absent: list[Video] = []
+    # One look at each folder, not at each of thousands of files, which may be on another machine.
+    names = {folder: _files_in(folder) for folder in {video.path.parent for video in videos}}
     for video in videos:
-        (present if video.path.is_file() else absent).append(video)
+        # Where names differ in case alone, the file system knows what they are.
+        here = video.path.name in names[video.path.parent] or video.path.is_file()
+        (present if here else absent).append(video)
     if not absent:
         return present
-    names = name_some(absent)
+    some = name_some(absent)
     if not present:
         folder = absent[0].path.parent.parent
         raise ValueError(
             f"data.root={root!r}: none of the {len(absent)} clips that the split lists name is in "
-            f"{folder}: {names}"
+            f"{folder}: {some}"
         )
     message = f"data.root={root!r}: {len(absent)} of {len(videos)} listed clips are not on disk"
     if missing == "error":
-        raise FileNotFoundError(f"{message}: {names}; data.missing=warn leaves them out")
-    warnings.warn(f"{message} and are left out: {names}", stacklevel=2)
+        raise FileNotFoundError(f"{message}: {some}; data.missing=warn leaves them out")
+    warnings.warn(f"{message} and are left out: {some}", stacklevel=2)
     return present
+
+
+def _files_in(folder: Path) -> set[str]:
+    """Names of the files in a folder, without asking for each; none where there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def name_some(videos: Sequence[Video]) -> str:

@@ -21,7 +21,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from rich.progress import track
 
-from videowino.data.synthetic_clip import MOTIONS, SyntheticSpec, render_clip
+from videowino.data.synthetic_clip import MIRRORED, MOTIONS, SyntheticSpec, render_clip
 from videowino.data.video_folder import VideoFolder
 
 _FPS = 25
@@ -131,7 +131,7 @@ class SyntheticMotion(VideoFolder):
         frames: frames a clip.
         size: height and width of the crop.
         resize: height and width, or the short side, before the crop.
-        flip: must stay off: a mirrored clip is of another class.
+        flip: mirror half of the training clips; a mirrored MoveLeft then counts as a MoveRight.
         groups: appearances to render; this and the following are `SyntheticSpec`'s, and a set
             that is there already must have been rendered with the same.
         clips_per_group: clips of each class and group.
@@ -141,7 +141,7 @@ class SyntheticMotion(VideoFolder):
         **kwargs: the other arguments of `VideoDataModule`.
 
     Raises:
-        ValueError: `flip` is on, or a number is out of its range.
+        ValueError: a number is out of its range.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class SyntheticMotion(VideoFolder):
         **kwargs,
     ) -> None:
         if flip:
-            raise ValueError("data.flip=True: a mirrored clip of the synthetic set changes class")
+            kwargs.setdefault("flip_pairs", MIRRORED)
         super().__init__(root=root, frames=frames, size=size, resize=resize, flip=flip, **kwargs)
         self.spec = SyntheticSpec(groups, clips_per_group, video_frames, video_size, render_seed)
 

@@ -33,6 +33,8 @@ MOTIONS = {
     "ZoomIn": (3, 1),
     "ZoomOut": (3, -1),
 }
+# Class -> class of its mirrored clips; the other classes' are of the same.
+MIRRORED = {"MoveLeft": "MoveRight", "TurnLeft": "TurnRight"}
 # A frame's motion along each axis: pixels (of 64), pixels, radians, octaves. The class's axis
 # moves by 1 to 2 of these, the others by up to OTHERS of them either way.
 UNIT = np.array([0.7, 0.7, 0.05, 0.035])

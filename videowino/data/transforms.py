@@ -6,18 +6,23 @@ Shapes: frames T C H W uint8 (K T C H W for K clips); a clip C T H W float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from videowino.compat import torchvision
+from videowino.data.augment import ColorJitter, RandAugment
+from videowino.data.flip import Flip
+from videowino.data.normalize import normaliser
 
 v2 = torchvision.transforms.v2
 
 # torchvision's Kinetics-400 video weights: the ones most fine-tuning here starts from.
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
+#: How many crops a test clip can have.
+CROPS = (1, 3, 10)
 
 
 def train_transform(
@@ -27,13 +32,17 @@ def train_transform(
     scale: tuple[float, float] | None = None,
     stretch: float = 4 / 3,
     flip: bool = True,
+    flip_pairs: Mapping[str, str] | None = None,
+    no_flip: Sequence[str] | None = None,
+    rand_augment: tuple[int, int] | None = None,
+    rand_augment_geometry: bool = True,
     color_jitter: float = 0.0,
     random_erasing: float = 0.0,
     mean: Sequence[float] | None = KINETICS_MEAN,
     std: Sequence[float] = KINETICS_STD,
     subtract_background: bool = False,
-) -> nn.Module:
-    """Training: resize, random crop, flip, colour jitter, normalise, erase; C T H W float32.
+) -> TrainTransform:
+    """Training: resize, random crop, flip, RandAugment, colour jitter, normalise, erase.
 
     Args:
         size: height and width of the crop.
@@ -42,31 +51,77 @@ def train_transform(
         scale: share of the frame's area to crop, drawn from this range and resized to `size`
             (Inception-style); takes the place of `resize` and the crop.
         stretch: with `scale`, by how much the crop may be wider or higher than `size`'s shape.
-        flip: mirror half of the clips. Wrong where left and right differ in meaning.
+        flip: mirror half of the clips.
+        flip_pairs: class -> class of its mirrored clips, and the other way round.
+        no_flip: classes that are never mirrored.
+        rand_augment: RandAugment's number of operations and their magnitude, 0 to 30.
+        rand_augment_geometry: let RandAugment shear, shift and turn frames too.
         color_jitter: strength of brightness, contrast and saturation changes.
         random_erasing: probability to blank a rectangle, the same in all frames.
         mean: per-channel mean of frames in [0, 1]; None takes each clip's own mean and deviation.
         std: per-channel standard deviation.
         subtract_background: leave only what moves (`MotionNormalize`); wants `mean` None.
     """
-    steps: list[nn.Module] = []
+    place: list[nn.Module] = []
     if scale is not None:
         shape = size[1] / size[0]
         ratio = (shape / stretch, shape * stretch)
-        steps.append(
+        place.append(
             v2.RandomResizedCrop(list(size), scale=tuple(scale), ratio=ratio, antialias=True)
         )
     else:
-        steps += _resized(resize)
-        steps += [_AtLeast(size), v2.RandomCrop(list(size))]
-    if flip:
-        steps.append(v2.RandomHorizontalFlip())
+        place += [*_resized(resize), _AtLeast(size), v2.RandomCrop(list(size))]
+    change: list[nn.Module] = []
+    if rand_augment is not None:
+        change.append(RandAugment(*rand_augment, rand_augment_geometry))
     if color_jitter:
-        steps.append(v2.ColorJitter(color_jitter, color_jitter, color_jitter))
-    steps += _normalised(mean, std, subtract_background)
+        change.append(ColorJitter(color_jitter))
+    change.append(normaliser(mean, std, subtract_background))
     if random_erasing:
-        steps.append(v2.RandomErasing(random_erasing))
-    return nn.Sequential(*steps, TimeSecond())
+        change.append(v2.RandomErasing(random_erasing, inplace=True))
+    return TrainTransform(
+        nn.Sequential(*place), Flip(flip_pairs, no_flip) if flip else None, nn.Sequential(*change)
+    )
+
+
+class TrainTransform(nn.Module):
+    """T C H W uint8 -> C T H W float32, with one random draw a clip from torch's CPU generator.
+
+    Args:
+        place: which part of the frames, in which size.
+        flip: mirrors; None does not.
+        change: what happens to the colours, and normalises.
+    """
+
+    def __init__(self, place: nn.Module, flip: Flip | None, change: nn.Module) -> None:
+        super().__init__()
+        self.place, self.flip, self.change = place, flip, change
+
+    def name_classes(self, class_names: Sequence[str]) -> None:
+        """Say which classes there are, in label order: for `flip_pairs` and `no_flip`.
+
+        Raises:
+            ValueError: one of theirs is not there.
+        """
+        if self.flip is not None:
+            self.flip.name_classes(class_names)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """A clip whose label stays what it is, mirrored or not.
+
+        Raises:
+            ValueError: it may not: classes were given to `flip_pairs` or `no_flip`.
+        """
+        if self.flip is not None and self.flip.needs_label:
+            raise ValueError("flip_pairs, no_flip: mirroring goes by the label; call `labelled`")
+        return self.labelled(frames, 0)[0]
+
+    def labelled(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
+        """A clip and its label, that of its mirror image where it was mirrored."""
+        frames = self.place(frames)
+        if self.flip is not None:
+            frames, label = self.flip(frames, label)
+        return self.change(frames), label
 
 
 def eval_transform(
@@ -79,52 +134,18 @@ def eval_transform(
     std: Sequence[float] = KINETICS_STD,
     subtract_background: bool = False,
 ) -> nn.Module:
-    """Evaluation: resize, then the centre crop or three along the longer side.
+    """Evaluation: resize, then the centre crop, three along the longer side, or ten.
 
-    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), the crops from left to right or
-    top to bottom; with `mirror`, the same once more, mirrored.
+    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), three crops from left to right or
+    top to bottom; ten are the corners and the centre (torchvision's order), and these mirrored.
+    With `mirror`, one or three come once more, mirrored.
     """
+    if crops == 10 and mirror:
+        raise ValueError("data.mirror=True: the ten crops of data.crops=10 are mirrored already")
     steps = [*_resized(resize), _Crops(size, crops)]
     if mirror:
         steps.append(_WithMirrored())
-    return nn.Sequential(*steps, *_normalised(mean, std, subtract_background), TimeSecond())
-
-
-class TimeSecond(nn.Module):
-    """... T C H W -> ... C T H W."""
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Swap time and channels; a view."""
-        return frames.transpose(-4, -3)
-
-
-class ClipNormalize(nn.Module):
-    """Zero mean and unit deviation over all pixels, frames and channels of each clip.
-
-    Lighting and contrast then say nothing, which helps where they differ between sources and
-    training clips are few.
-    """
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (..., T, C, H, W) float32."""
-        dims = (-4, -3, -2, -1)
-        mean = frames.mean(dims, keepdim=True)
-        # A black clip has no deviation; 1e-3 is a quarter of a grey level of 256.
-        return (frames - mean) / (frames.std(dims, keepdim=True, correction=0) + 1e-3)
-
-
-class MotionNormalize(nn.Module):
-    """Each pixel less its mean over the clip's frames, to unit deviation over the clip.
-
-    For cameras that stand still: what does not move, a face or a room that training has not seen,
-    then says nothing.
-    """
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (..., T, C, H, W) float32."""
-        motion = frames - frames.mean(-4, keepdim=True)
-        # Nothing moves in a still clip; 1e-2 keeps the noise of one from filling the range.
-        return motion / (motion.std((-4, -3, -2, -1), keepdim=True, correction=0) + 1e-2)
+    return nn.Sequential(*steps, normaliser(mean, std, subtract_background))
 
 
 class _WithMirrored(nn.Module):
@@ -136,8 +157,11 @@ class _WithMirrored(nn.Module):
 class _Crops(nn.Module):
     def __init__(self, size: tuple[int, int], crops: int) -> None:
         super().__init__()
-        if crops not in (1, 3):
-            raise ValueError(f"data.crops={crops}: 1 (centre) or 3 (along the longer side)")
+        if crops not in CROPS:
+            raise ValueError(
+                f"data.crops={crops}: 1 (centre), 3 (along the longer side) or 10 (corners and "
+                "centre, mirrored too)"
+            )
         self.size, self.crops = size, crops
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -147,11 +171,15 @@ class _Crops(nn.Module):
         _check_size(frames, self.size)
         if self.crops == 1:
             corners = [(free_h // 2, free_w // 2)]
+        elif self.crops == 10:
+            corners = [(y, x) for y in (0, free_h) for x in (0, free_w)]
+            corners.append((free_h // 2, free_w // 2))
         elif free_w >= free_h:
             corners = [(free_h // 2, left) for left in (0, free_w // 2, free_w)]
         else:
             corners = [(top, free_w // 2) for top in (0, free_h // 2, free_h)]
-        return torch.stack([frames[..., y : y + height, x : x + width] for y, x in corners])
+        found = torch.stack([frames[..., y : y + height, x : x + width] for y, x in corners])
+        return torch.cat([found, found.flip(-1)]) if self.crops == 10 else found
 
 
 class _AtLeast(nn.Module):
@@ -178,17 +206,3 @@ def _resized(resize: int | tuple[int, int] | None) -> list[nn.Module]:
         return []
     sides = [resize] if isinstance(resize, int) else list(resize)
     return [v2.Resize(sides, antialias=True)]
-
-
-def _normalised(
-    mean: Sequence[float] | None, std: Sequence[float], subtract_background: bool
-) -> list[nn.Module]:
-    to_float = v2.ToDtype(torch.float32, scale=True)
-    if mean is None:
-        return [to_float, MotionNormalize() if subtract_background else ClipNormalize()]
-    if subtract_background:
-        raise ValueError(
-            f"data.mean={list(mean)} has no use where data.subtract_background takes each pixel's "
-            "own mean away: set data.mean to null"
-        )
-    return [to_float, v2.Normalize(list(mean), list(std), inplace=True)]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from videowino.deployment.folded import FoldedConv3d
+from videowino.deployment.onednn import PackedConv3d
 from videowino.deployment.tune import UNPADDED, Pads, Run, Tuned, Tuner
 from videowino.fastest import OneDnnConv3d
 from videowino.kernels import cpu
@@ -104,12 +105,8 @@ class FusedConv3d(Tuned):
         """What a Winograd layer's `fused`, or what stands in for it, does not do itself."""
         pool = self._winograd_pool()
         if pool is not None:
-            return lambda x, residual: run(
-                x.contiguous(memory_format=_LAST), residual, self.relu, pool
-            )
-        return self._pooled(
-            lambda x, residual: run(x.contiguous(memory_format=_LAST), residual, self.relu)
-        )
+            return lambda x, residual: run(_last(x), residual, self.relu, pool)
+        return self._pooled(lambda x, residual: run(_last(x), residual, self.relu))
 
     def _in_kernel(self, conv: WinogradConv3d) -> bool:
         return conv.gate.device.type == "cpu" and cpu.takes(conv.gate.dtype, conv.tile)
@@ -131,11 +128,13 @@ class FusedConv3d(Tuned):
 
     def _direct(self) -> Run:
         conv = self.conv
+        if PackedConv3d.fits(conv):
+            assert isinstance(conv, nn.Conv3d)
+            packed = PackedConv3d(conv, self.relu)
+            return self._pooled(lambda x, residual: packed(_last(x), residual))
         if OneDnnConv3d.fits(conv) and conv.weight.device.type == "cpu":
             conv = OneDnnConv3d(conv)  # type: ignore[arg-type]
-        return self._pooled(
-            lambda x, residual: self.finish(conv(x.contiguous(memory_format=_LAST)), residual)
-        )
+        return self._pooled(lambda x, residual: self.finish(conv(_last(x)), residual))
 
     def _by(self, m: Triple, pads: Pads) -> Run:
         assert isinstance(self.conv, nn.Conv3d)
@@ -160,6 +159,10 @@ class FusedConv3d(Tuned):
             return y.contiguous() if x.is_contiguous() else y
 
         return laid
+
+
+def _last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=_LAST)
 
 
 def tiles_of(conv: nn.Conv3d, x: Tensor, pads: Pads = UNPADDED) -> list[Triple]:

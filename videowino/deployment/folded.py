@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from videowino.winograd import Tile, WinogradConv3d, reference
 from videowino.winograd.finish import Finish
-from videowino.winograd.padding import normalize_padding
+from videowino.winograd.weights import Weights
 
 
 class FoldedConv3d(nn.Module):
@@ -33,8 +33,7 @@ class FoldedConv3d(nn.Module):
         self.weight = nn.Parameter(kept.contiguous(), requires_grad=False)
         self.bias = layer.bias
         self._mode = layer.padding_mode
-        padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
-        self._pads = normalize_padding(padding, layer.tile.taps)
+        self._pads = layer.pads
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         """relu(conv(x) + residual), x: N C D H W."""
@@ -49,7 +48,7 @@ class FoldedConv3d(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Packed(reference.Weights):
+class _Packed(Weights):
     """A Winograd weight that is there already; `u` is (P', C_out, C_in)."""
 
     u: Tensor | None = None

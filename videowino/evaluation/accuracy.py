@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from videowino.data.scores import count_wrong, unreadable
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -25,17 +27,22 @@ class Prediction:
         label: its class.
         probabilities: (num_classes,) mean of the views' softmax.
         view_classes: the class each view alone is put in.
+        unreadable: whether the video cannot be read, so that nothing is said and it is wrong.
     """
 
     video: int
     label: int
     probabilities: Tensor
     view_classes: tuple[int, ...]
+    unreadable: bool = False
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy in percent; top-5 is None up to five classes, where it says nothing."""
+    """Accuracy in percent; top-5 is None up to five classes, where it says nothing.
+
+    Videos that cannot be read count as wrong, as all of their views do.
+    """
 
     clip_top1: float
     clip_top5: float | None
@@ -44,6 +51,11 @@ class Accuracy:
     clips: int
     videos: int
     predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def unreadable(self) -> int:
+        """How many of the videos cannot be read."""
+        return sum(prediction.unreadable for prediction in self.predictions)
 
     def clips_changed(self, other: Accuracy) -> int:
         """How many clips the two networks put in different classes."""
@@ -67,13 +79,16 @@ class AccuracyMeter:
         self._clips = 0
         self._predictions: list[Prediction] = []
 
-    def update(self, logits: Tensor, label: Tensor, video: Tensor) -> None:
+    def update(
+        self, logits: Tensor, label: Tensor, video: Tensor, bad: Tensor | None = None
+    ) -> None:
         """Adds the views of some videos.
 
         Args:
             logits: (B, V, num_classes).
             label: (B,) classes.
             video: (B,) indices of the videos.
+            bad: (B,) bool, which of them cannot be read; none if None.
 
         Raises:
             ValueError: a logit is not finite, so that no class can be named.
@@ -82,14 +97,19 @@ class AccuracyMeter:
             raise ValueError("the network's outputs are not finite (NaN or infinity)")
         logits, label, video = logits.float().cpu(), label.cpu(), video.cpu()
         batch, views, _ = logits.shape
+        bad = torch.zeros(batch, dtype=torch.bool) if bad is None else bad.cpu()
         probabilities = logits.softmax(-1)
         mean = probabilities.mean(1)
-        self._clip.update(probabilities.flatten(0, 1), label.repeat_interleave(views))
-        self._video.update(mean, label)
+        by_clip = label.repeat_interleave(views)
+        wrong = count_wrong(probabilities.flatten(0, 1), by_clip, bad.repeat_interleave(views))
+        self._clip.update(wrong, by_clip)
+        self._video.update(count_wrong(mean, label, bad), label)
         self._clips += batch * views
         classes = probabilities.argmax(-1)
         self._predictions += [
-            Prediction(int(video[i]), int(label[i]), mean[i], tuple(classes[i].tolist()))
+            Prediction(
+                int(video[i]), int(label[i]), mean[i], tuple(classes[i].tolist()), bool(bad[i])
+            )
             for i in range(batch)
         ]
 
@@ -151,7 +171,10 @@ def evaluate(
                 logits = torch.cat([model(chunk) for chunk in chunks])
                 try:
                     meters[name].update(
-                        logits.unflatten(0, clip.shape[:2]), batch["label"], batch["video"]
+                        logits.unflatten(0, clip.shape[:2]),
+                        batch["label"],
+                        batch["video"],
+                        unreadable(batch),
                     )
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -112,6 +112,7 @@ def compare(
         environment=environment,
         layers=_layer_speeds(latencies),
         notes=[
+            *_unreadable(accuracies, len(videos)),
             *_agreement(rows, len(videos) * views),
             *_deployment(rows, off),
             *_unsteady(rows),
@@ -132,7 +133,7 @@ def _accuracies(
     shown: list[Tensor] = []
 
     def batches() -> Any:
-        for batch in loader:
+        for batch in map(data.take_bad, loader):
             if not shown:
                 shown.append(batch["clip"][0].clone())
             yield batch
@@ -213,6 +214,11 @@ def _layer_speeds(latencies: list[Latency]) -> list[LayerSpeed]:
         for latency in latencies
         for layer, by in latency.layers.items()
     ]
+
+
+def _unreadable(accuracies: Mapping[str, Accuracy], videos: int) -> list[str]:
+    bad = max((accuracy.unreadable for accuracy in accuracies.values()), default=0)
+    return [f"{bad} of {videos} test videos cannot be read and count as wrong."] if bad else []
 
 
 def _deployment(rows: list[Row], off: list[float]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from videowino.data.decode import FrameReader, open_video
+from videowino.data.decoding import FrameReader, open_video
 from videowino.data.sampling import DENSE_WINDOW, ClipSampler
 from videowino.data.splits import VIDEO_SUFFIXES
 from videowino.data.transforms import eval_transform

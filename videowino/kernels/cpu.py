@@ -19,8 +19,8 @@ from videowino.kernels.problem import fits, make_problem
 from videowino.kernels.watch import Watch
 from videowino.winograd import reference
 from videowino.winograd.finish import PLAIN, Finish
-from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile
+from videowino.winograd.weights import Gradients, Weights
 
 _weights = PackedWeights()
 

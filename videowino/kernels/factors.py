@@ -14,8 +14,8 @@ from torch import Tensor
 from videowino.kernels.memory import pool
 from videowino.kernels.native import MOST_RANK, MOST_TAPS, Problem, address
 from videowino.kernels.native import Factors as NativeFactors
-from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
+from videowino.winograd.weights import Weights
 
 
 @dataclass(frozen=True)

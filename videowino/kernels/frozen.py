@@ -17,8 +17,9 @@ from videowino.kernels.problem import fits, make_problem
 from videowino.winograd.checks import check_pool
 from videowino.winograd.finish import Finish, MaxPool
 from videowino.winograd.padding import normalize_padding
-from videowino.winograd.reference import Weights, memory_layout, output_size
+from videowino.winograd.reference import memory_layout, output_size
 from videowino.winograd.tile import MAX_STRIDE, TAPS, fit_tile
+from videowino.winograd.weights import Weights
 
 _LAST = torch.channels_last_3d
 _MOST_SHAPES = 16  # that are kept ready

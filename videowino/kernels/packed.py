@@ -12,8 +12,8 @@ from videowino.kernels.memory import pool
 from videowino.kernels.native import Problem, address
 from videowino.kernels.native import Weight as NativeWeight
 from videowino.kernels.watch import Watch, fingerprint
-from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
+from videowino.winograd.weights import Weights
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Making data sets ready: what the scripts in `datasets/` do."""
+"""UCF101 and HMDB51 from their archives to folders of clips; re-encoding, verifying, shards."""

@@ -17,11 +17,12 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from videowino.cli import require
-from videowino.compat import torchvision
+from videowino.data.scores import count_wrong, unreadable
 from videowino.models import create_model
 from videowino.surgery import convert
 from videowino.training.hyperparameters import WinogradConfig, check_same_network, plain
 from videowino.training.length import length_of
+from videowino.training.mixing import Mixing
 from videowino.training.optimizers import parameter_groups
 from videowino.training.schedules import learning_rate_factor
 
@@ -53,6 +54,9 @@ class VideoClassifier(pl.LightningModule):
             cosine down to 0 if None.
         label_smoothing: share of the target spread over all classes.
         mixup: alpha of the Beta distribution that pairs of clips are mixed by; 0 mixes none.
+        cutmix: alpha of the one that says how large a box, the same in all frames, a clip takes
+            from another; 0 takes none. Where both are on, each batch is mixed by one or the other,
+            at even odds.
         clips_at_once: clips in one evaluation forward pass, which bounds its memory.
         channels_last: keep channels last in memory, which a CPU trains faster in; the numbers are
             the same up to rounding.
@@ -81,6 +85,7 @@ class VideoClassifier(pl.LightningModule):
         milestones: list[int] | None = None,
         label_smoothing: float = 0.0,
         mixup: float = 0.0,
+        cutmix: float = 0.0,
         clips_at_once: int = 16,
         channels_last: bool = True,
     ) -> None:
@@ -104,6 +109,7 @@ class VideoClassifier(pl.LightningModule):
         require(min(milestones or [1]) >= 1, f"model.milestones={milestones}: epochs, from 1 on")
         require(0 <= label_smoothing < 1, f"model.label_smoothing={label_smoothing}: 0 to 1")
         require(mixup >= 0, f"model.mixup={mixup}: 0 (off) or more")
+        require(cutmix >= 0, f"model.cutmix={cutmix}: 0 (off) or more")
         require(clips_at_once >= 1, f"model.clips_at_once={clips_at_once}: at least 1")
 
         self.model = create_model(
@@ -112,9 +118,7 @@ class VideoClassifier(pl.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.conversion = None if winograd is None else convert(self.model, **vars(winograd))
-        self._mix = None
-        if mixup:
-            self._mix = torchvision.transforms.v2.MixUp(alpha=mixup, num_classes=num_classes)
+        self._mix = Mixing(mixup, cutmix, num_classes) if mixup or cutmix else None
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         # Means over all processes' clips: `self.log` would weigh processes, not clips.
         self.train_loss, self.val_loss, self.test_loss = (MeanMetric() for _ in range(3))
@@ -152,8 +156,7 @@ class VideoClassifier(pl.LightningModule):
             return torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
         target = label
         if self._mix is not None:
-            clip, target = self._mix(torchvision.tv_tensors.Video(clip), label)
-            clip = clip.as_subclass(Tensor)
+            clip, target = self._mix(clip, label)
         logits = self(clip)
         loss = F.cross_entropy(logits, target, label_smoothing=self.hparams["label_smoothing"])
         size = len(label)
@@ -178,8 +181,12 @@ class VideoClassifier(pl.LightningModule):
         self._evaluate(batch, "test", self.test_clip, self.test_video)
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Class probabilities of videos: {"video": B, "label": B, "probabilities": B x classes}."""
+        """Class probabilities of videos: {"video": B, "label": B, "probabilities": B x classes}.
+
+        Those of videos that cannot be read are NaN.
+        """
         probabilities = self.video_logits(batch["clip"]).softmax(-1).mean(1)
+        probabilities[unreadable(batch)] = float("nan")
         return {"video": batch["video"], "label": batch["label"], "probabilities": probabilities}
 
     def video_logits(self, clip: Tensor) -> Tensor:
@@ -196,13 +203,17 @@ class VideoClassifier(pl.LightningModule):
 
     def _evaluate(self, batch: dict[str, Tensor], stage: str, by_clip: Any, by_video: Any) -> None:
         """Count a batch; one without videos is logged too, for metrics are merged by all."""
-        logits, label = self.video_logits(batch["clip"]), batch["label"]
+        logits, label, bad = self.video_logits(batch["clip"]), batch["label"], unreadable(batch)
         mean_loss = getattr(self, f"{stage}_loss")
         if len(label):
-            clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(logits.shape[1])
-            by_clip.update(clip_logits, clip_label)
-            by_video.update(logits.softmax(-1).mean(1), label)
-            mean_loss.update(F.cross_entropy(clip_logits, clip_label), len(clip_label))
+            views = logits.shape[1]
+            clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(views)
+            clip_bad = bad.repeat_interleave(views)
+            by_clip.update(count_wrong(clip_logits, clip_label, clip_bad), clip_label)
+            by_video.update(count_wrong(logits.softmax(-1).mean(1), label, bad), label)
+            if not bad.all():
+                loss = F.cross_entropy(clip_logits[~clip_bad], clip_label[~clip_bad])
+                mean_loss.update(loss, int((~clip_bad).sum()))
         size = max(1, len(label))  # of no effect on metrics
         self.log(f"{stage}/loss", mean_loss, batch_size=size)
         self.log_dict(by_clip, batch_size=size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,8 @@ def check_same_network(checkpoint: dict[str, Any], hparams: dict[str, Any], name
     saved = checkpoint.get("hyper_parameters") or {}
     if "backbone" not in saved:
         raise ValueError(f"{name}: is no checkpoint of a VideoClassifier")
+    if isinstance(saved.get("winograd"), dict):  # one from before an option has its default
+        saved = saved | {"winograd": plain(asdict(WinogradConfig())) | saved["winograd"]}
     differing = [key for key in NETWORK if saved.get(key) != hparams.get(key)]
     if differing:
         theirs = ", ".join(f"{key}={saved.get(key)!r}" for key in differing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
@@ -41,6 +42,8 @@ def prediction_rows(
 ) -> list[dict[str, Any]]:
     """One row a video: its file, its class, the most probable class and that one's probability.
 
+    The last two are empty for videos that cannot be read.
+
     Args:
         batches: what `VideoClassifier.predict_step` returned, in any order; a video that is in two
             of them, as other samplers may have it, is one row.
@@ -53,7 +56,9 @@ def prediction_rows(
         for video, label, probability, predicted in zip(
             batch["video"].tolist(), batch["label"].tolist(), best.values.tolist(), best.indices
         ):
-            values = (videos[video].path, names[label], names[predicted], round(probability, 4))
+            read = not math.isnan(probability)
+            said = (names[predicted], round(probability, 4)) if read else ("", "")
+            values = (videos[video].path, names[label], *said)
             rows[video] = dict(zip(COLUMNS, values))
     return [rows[video] for video in sorted(rows)]
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from videowino.winograd.finish import WEIGHT_BITS, Finish, MaxPool
-from videowino.winograd.reference import Weights, output_size
+from videowino.winograd.reference import output_size
 from videowino.winograd.tile import Tile
+from videowino.winograd.weights import Weights
 
 
 def check_clip(x: Tensor) -> None:

@@ -10,8 +10,8 @@ from videowino.winograd.finish import PLAIN, Finish, MaxPool
 from videowino.winograd.observed import is_observed
 from videowino.winograd.operator import compute
 from videowino.winograd.padding import normalize_padding
-from videowino.winograd.reference import Weights
 from videowino.winograd.tile import Tile
+from videowino.winograd.weights import Weights
 
 
 def winograd_conv3d(

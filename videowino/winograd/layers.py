@@ -23,8 +23,8 @@ from videowino.winograd.parameterization import (
     low_rank_start,
 )
 from videowino.winograd.ready import Ready
-from videowino.winograd.reference import Weights
 from videowino.winograd.tile import fit_tile
+from videowino.winograd.weights import Weights
 
 
 class WinogradConv3d(ColumnMask):

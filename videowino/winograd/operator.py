@@ -16,8 +16,8 @@ from videowino.winograd import reference
 from videowino.winograd.checks import check_clip, check_finish, check_like_result, check_weights
 from videowino.winograd.finish import Finish
 from videowino.winograd.padding import normalize_padding
-from videowino.winograd.reference import Gradients, Weights
 from videowino.winograd.tile import Tile, Triple
+from videowino.winograd.weights import Gradients, Weights
 
 _PARTS = ("x", "spatial", "winograd", "left", "right", "gate", "bias")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from videowino.winograd.finish import Finish, MaxPool
 from videowino.winograd.operator import Prepared, prepare
-from videowino.winograd.reference import Weights
+from videowino.winograd.weights import Weights
 
 if TYPE_CHECKING:
     from videowino.winograd.layers import WinogradConv3d

@@ -23,8 +23,11 @@ PARTS = ("train", "test")
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tar")
 
 
-class ShardError(ValueError):
-    """A shard is absent, altered or cannot be reached; taking another clip puts nothing right."""
+class ShardError(RuntimeError):
+    """A shard is absent, altered or cannot be reached; taking another clip puts nothing right.
+
+    Hence no `ValueError`, which of a clip means that another can take its place.
+    """
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from videowino.data.decode import FrameReader, open_video
+from videowino.data.decoding import FrameReader, open_video
 
 
 class MemoryFile:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.data import odd_videos
 from tests.data.conftest import frame_numbers, write_counting
-from videowino.data import decode
-from videowino.data.decode import DecodedVideo, open_video
+from videowino.data.decoding import KeptVideo, open_video, opening
+from videowino.data.decoding.packets import Packets
+from videowino.data.decoding.pyav_reader import PyAVReader
 
 BOTH = pytest.mark.parametrize("decoder", ["decord", "pyav"])
 
@@ -28,7 +30,7 @@ def test_frames_are_those_asked_for_in_their_order(counting, decoder):
 
 def test_kept_video_gives_the_same_frames(counting):
     video = open_video(counting)
-    kept = DecodedVideo(video)
+    kept = KeptVideo(video)
     assert (kept.num_frames, kept.fps, kept.num_bytes) == (12, 25, 12 * 24 * 32 * 3)
     assert torch.equal(kept.get_frames([5, 1, 5]), video.get_frames([5, 1, 5]))
 
@@ -163,11 +165,12 @@ def test_damage_behind_the_first_frames_shows_when_they_are_read(tmp_path):
 
 
 def test_a_tail_that_shows_no_frame_repeats_the_last(counting, monkeypatch):
-    header = decode._read_header(counting)
-    monkeypatch.setattr(decode, "_read_header", lambda _: header._replace(frames=13))
+    header = opening.read_header(counting)
+    monkeypatch.setattr(opening, "read_header", lambda _: header._replace(frames=13))
     video = open_video(counting)
-    assert isinstance(video, decode._PyAVReader)  # the counts differ: decord is not asked
+    assert isinstance(video, PyAVReader)  # the counts differ: decord is not asked
     video.num_frames = 14
+    video._packets = Packets(14, [], [])
     assert frame_numbers(video.get_frames([11, 12, 13])) == [11, 11, 11]
 
 
@@ -196,10 +199,12 @@ def test_misuse(tmp_path, counting):
         open_video(counting, "ffmpeg")
 
 
-def test_pyav_goes_on_where_it_is(counting, monkeypatch):
-    """Windows of a long video are decoded once, not from the start each."""
-    reader = open_video(counting, "pyav")
-    starts = []
+def test_pyav_goes_on_where_it_is(tmp_path, monkeypatch):
+    """Windows of a long video are decoded once, not from its only key frame each."""
+    reader = open_video(
+        odd_videos.write(tmp_path / "one_key.avi", odd_videos.counting(12), gop=100), "pyav"
+    )
+    starts: list[int] = []
     decode = reader._decode
     monkeypatch.setattr(reader, "_decode", lambda: starts.append(1) or decode())
     assert frame_numbers(reader.get_frames([0, 2])) == [0, 2]

@@ -4,8 +4,8 @@ import av
 import numpy as np
 import pytest
 
-from videowino.data.decode import open_video
-from videowino.data.matroska import missing_share
+from videowino.data.decoding import open_video
+from videowino.data.decoding.matroska import missing_share
 
 
 @pytest.fixture(scope="module", params=[".mkv", ".webm"])

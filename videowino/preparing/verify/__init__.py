@@ -1,0 +1,1 @@
+"""Whether a set's files and lists are sound: found, listed, and mended where that is possible."""
