@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from tests.data.conftest import write_counting, write_folder, write_lists
 from tests.data.shards import make_shards
 from tests.data.test_lightning import Recorder
 from videowino.data import VideoFolder, VideoShards
+from videowino.data.decoding import open_video
 from videowino.data.splits import carve
 from videowino.data.streaming import dataset as dataset_module
 from videowino.data.streaming.index import ShardError, ShardIndex
@@ -241,10 +243,43 @@ def test_where_there_are_no_files_in_memory(made, monkeypatch):
 @pytest.mark.parametrize("decoder", ["auto", "pyav"])
 def test_every_decoder_reads_from_memory(made, decoder):
     path = next((made.parent / "clips").rglob("*.avi"))
-    from videowino.data.decoding import open_video
-
     want = open_video(path, decoder).get_frames(range(6))
     assert torch.equal(MemoryVideo(path.read_bytes(), "x", decoder).get_frames(range(6)), want)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_real_clips_from_memory(decoder, shared_data):
+    paths = sorted(p for n in ("ucf101", "hmdb51") for p in (shared_data / n).rglob("*.avi"))
+    paths += sorted((shared_data / "avletters").rglob("*.mp4"))[:3]
+    compared = 0
+    for path in paths:
+        try:
+            reader = open_video(path, decoder)
+        except ValueError as error:
+            message = str(error).replace(str(path), "shard.tar: key")
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+                MemoryVideo(path.read_bytes(), "shard.tar: key", decoder)
+            continue
+        indices = [0, 7, reader.num_frames // 2, reader.num_frames - 1]
+        video = MemoryVideo(path.read_bytes(), "shard.tar: key", decoder)
+        assert (video.num_frames, video.fps) == (reader.num_frames, reader.fps)
+        assert torch.equal(video.get_frames(indices), reader.get_frames(indices))
+        compared += 1
+    assert compared >= 4
+
+
+@pytest.mark.data
+def test_real_clips_from_shards(shared_data, tmp_path):
+    options = {**SMALL, "frames": 8, "size": (56, 56), "resize": (64, 80), "short_clips": "last"}
+    options |= {"limit_per_class": 3, "clips": 2, "crops": 3, "num_workers": 2}
+    files = VideoFolder(root=str(shared_data / "avletters"), **options)
+    write_shards(files, tmp_path / "shards", shard_mb=0.5)
+    shards = VideoShards(root=str(tmp_path / "shards"), **options)
+    assert len(shards._shards) > 4
+    for got, want in zip(shards.test_dataloader(), files.test_dataloader(), strict=True):
+        assert torch.equal(got["clip"], want["clip"])
+    assert sorted(videos_of(shards.train_dataloader())) == list(range(78))
 
 
 # Misuse and damage.
