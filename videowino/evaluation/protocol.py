@@ -141,7 +141,7 @@ def run_network(
     )
     seconds = time.perf_counter() - start
     names = tuple(str(video.path) for video in data.videos("test"))
-    split = int(data.hparams.get("split", 1))
+    split = int(getattr(data, "split", None) or data.hparams.get("split") or 1)
     return Outcome(checkpoint, split, views, found[checkpoint], names, seconds, clock.waited)
 
 
