@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from videowino.compat import torchvision
 from videowino.data.augment import ColorJitter, RandAugment
+from videowino.data.crops import Crops, check_size
 from videowino.data.flip import Flip
 from videowino.data.normalize import normaliser
 
@@ -132,42 +132,18 @@ def eval_transform(
     std: Sequence[float] = KINETICS_STD,
     subtract_background: bool = False,
 ) -> nn.Module:
-    """Evaluation: resize, then the centre crop or three along the longer side.
+    """Evaluation: resize, then the centre crop, three along the longer side, or ten (`crops_of`).
 
-    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), the crops from left to right or
-    top to bottom; with `mirror`, the same once more, mirrored.
+    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W); with `mirror`, the same once
+    more, mirrored.
     """
-    steps = [*_resized(resize), _Crops(size, crops)]
-    if mirror:
-        steps.append(_WithMirrored())
+    steps = [*_resized(resize), Crops(size, crops, mirror)]
     return nn.Sequential(*steps, normaliser(mean, std, subtract_background))
 
 
-class _WithMirrored(nn.Module):
-    def forward(self, views: Tensor) -> Tensor:
-        """Views (crops, ...) -> (2 crops, ...)."""
-        return torch.cat([views, views.flip(-1)])
-
-
-class _Crops(nn.Module):
-    def __init__(self, size: tuple[int, int], crops: int) -> None:
-        super().__init__()
-        if crops not in (1, 3):
-            raise ValueError(f"data.crops={crops}: 1 (centre) or 3 (along the longer side)")
-        self.size, self.crops = size, crops
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (..., T, C, H, W) -> (crops, ..., T, C, height, width)."""
-        height, width = self.size
-        free_h, free_w = frames.shape[-2] - height, frames.shape[-1] - width
-        _check_size(frames, self.size)
-        if self.crops == 1:
-            corners = [(free_h // 2, free_w // 2)]
-        elif free_w >= free_h:
-            corners = [(free_h // 2, left) for left in (0, free_w // 2, free_w)]
-        else:
-            corners = [(top, free_w // 2) for top in (0, free_h // 2, free_h)]
-        return torch.stack([frames[..., y : y + height, x : x + width] for y, x in corners])
+def resize_transform(resize: int | tuple[int, int] | None) -> nn.Module:
+    """The first step of `eval_transform` alone: (..., T, C, H, W) -> (1, ..., T, C, h, w) uint8."""
+    return nn.Sequential(*_resized(resize), nn.Unflatten(0, (1, -1)))
 
 
 class _AtLeast(nn.Module):
@@ -176,17 +152,9 @@ class _AtLeast(nn.Module):
         self.size = size
 
     def forward(self, frames: Tensor) -> Tensor:
-        _check_size(frames, self.size)
+        height, width = frames.shape[-2:]
+        check_size(height, width, self.size)
         return frames
-
-
-def _check_size(frames: Tensor, size: tuple[int, int]) -> None:
-    height, width = frames.shape[-2:]
-    if height < size[0] or width < size[1]:
-        raise ValueError(
-            f"frames are {height}x{width} after data.resize, smaller than "
-            f"data.size={size[0]}x{size[1]}: enlarge data.resize or crop less"
-        )
 
 
 def _resized(resize: int | tuple[int, int] | None) -> list[nn.Module]:
