@@ -160,8 +160,10 @@ def test_ten_crops_by_frames_whose_pixels_tell_their_place():
 
 def test_resizing_alone_keeps_whole_frames_of_grey_levels():
     clips = torch.stack([coordinates(), coordinates().flip(0)])
-    assert torch.equal(resize_transform(None)(clips), clips[None])
-    resized = resize_transform((5, 7))(clips)
+    assert torch.equal(resize_transform((10, 14))(clips), clips[None])
+    resized = resize_transform((5, 6), (5, 7))(clips)
     assert (resized.shape, resized.dtype) == ((1, 2, 3, 3, 5, 7), torch.uint8)
+    with pytest.raises(ValueError, match="smaller than data.size=6x6"):
+        resize_transform((6, 6), (5, 7))(clips)
     cropped = eval_transform(size=(5, 7), resize=(5, 7), **PLAIN)(clips)
     assert torch.equal(levels(cropped).transpose(2, 3), resized.int())

@@ -37,7 +37,7 @@ def test_no_more_than_some_clips_are_held_whole(tmp_path, monkeypatch, clips_at_
     path = write_counting(tmp_path / "a.avi", frames=12)
     monkeypatch.setattr(dataset, "_TOGETHER", clips_at_once * 4 * 3 * 24 * 32)
     videos = [Video(path, 0, "g")]
-    samples = VideoDataset(videos, ClipSampler(4), resize_transform((12, 16)), clips=(1, 5))
+    samples = VideoDataset(videos, ClipSampler(4), resize_transform((8, 8), (12, 16)), clips=(1, 5))
     asked = []
     take = VideoDataset._frames
 

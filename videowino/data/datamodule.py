@@ -321,7 +321,8 @@ class VideoDataModule(pl.LightningDataModule):
 
         "clip" is uint8 (B, K, T, C, H, W), the K clips those of each number in `clips`.
         """
-        return self._eval_loader("test", clips, resize_transform(self.hparams["resize"]))
+        transform = resize_transform(self._size, self.hparams["resize"])
+        return self._eval_loader("test", clips, transform)
 
     def predict_dataloader(self) -> DataLoader:
         """The same as `test_dataloader`."""

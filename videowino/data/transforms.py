@@ -141,9 +141,14 @@ def eval_transform(
     return nn.Sequential(*steps, normaliser(mean, std, subtract_background))
 
 
-def resize_transform(resize: int | tuple[int, int] | None) -> nn.Module:
-    """The first step of `eval_transform` alone: (..., T, C, H, W) -> (1, ..., T, C, h, w) uint8."""
-    return nn.Sequential(*_resized(resize), nn.Unflatten(0, (1, -1)))
+def resize_transform(
+    size: tuple[int, int], resize: int | tuple[int, int] | None = None
+) -> nn.Module:
+    """The first step of `eval_transform` alone: (K, T, C, H, W) -> (1, K, T, C, h, w) uint8.
+
+    Frames that are then smaller than `size` are refused.
+    """
+    return nn.Sequential(*_resized(resize), _AtLeast(size), nn.Unflatten(0, (1, -1)))
 
 
 class _AtLeast(nn.Module):
