@@ -308,6 +308,9 @@ def main(args: list[str] | None = None) -> None:
             require(name in known, f"{option}={name}: choose from {', '.join(known)}")
     require(min(given.workers, default=0) >= 0, f"workers={given.workers}: 0 or more")
     require(given.steps >= 1, f"steps={given.steps}: at least 1")
+    for path in (given.json, given.png):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     if given.docs is not None:
         around(given.docs, "throughput")  # before minutes of measuring, not after
     console = Console(width=160)

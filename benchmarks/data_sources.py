@@ -109,7 +109,7 @@ def make_clip(path: Path, size: tuple[int, int], seed: int, frames: int = _FRAME
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = _KEY_EVERY
         for number in range(frames):
-            left = 5 * number
+            left = 5 * number % width
             frame = np.ascontiguousarray(picture[:, left : left + width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))

@@ -1,8 +1,11 @@
 """Accuracy of pruned networks over splits: ``python -m benchmarks.results --help``.
 
 For each split: a dense network, and from it one with half and one with a quarter of the columns,
-fine-tuned; then ``evaluate.py compare`` on all of them. Every step is a command that can be run by
-hand, and is skipped where its outcome is there, so a stopped study goes on where it was.
+fine-tuned; then ``evaluate.py compare`` on all of them. Over the splits of a mean: ``evaluate.py
+test`` of each network in one view of a video and in ten, and the dense one's confusion matrix.
+
+Every step is a command that can be run by hand, and is skipped where its outcome is there, so a
+stopped study goes on where it was.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from benchmarks.results_table import (
     table,
     write_between,
 )
+from benchmarks.results_views import VIEWS, confusion_lines, copy_picture, views_table
 from videowino.cli import run as run_main
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +87,28 @@ class Study:
         command += ["--baseline", str(self.checkpoint(split, DENSE)), "--exact"]
         command += ["--json", str(folder / "compare.json"), "--png", str(folder / "compare.png")]
         return [*command, f"--data.root={self.root}"]
+
+    def views(self, group: Sequence[int], run: Run) -> list[str]:
+        """The command that tests one network in one view and in ten, over the splits of a mean."""
+        command = ["evaluate.py", "test"]
+        command += [str(self.checkpoint(split, run)) for split in group]
+        command += ["--views", VIEWS, "--json", str(self._views_folder(group, run) / "views.json")]
+        if run.sparsity is None:
+            command += ["--png", str(self.confusion(group))]
+        return [*command, f"--data.root={self.root}"]
+
+    def confusion(self, group: Sequence[int]) -> Path:
+        """The picture of the dense networks' confusion matrix."""
+        return self._views_folder(group, DENSE) / "confusion.png"
+
+    def _views_folder(self, group: Sequence[int], run: Run) -> Path:
+        return self.out / f"views{'_'.join(map(str, group))}" / run.folder
+
+    def view(self, group: Sequence[int], run: Run, threads: int) -> dict[str, Any]:
+        """Test in several views, unless that is done; what `test --json` writes."""
+        folder = self._views_folder(group, run)
+        self._once(folder / "viewed", self.views(group, run), [], threads)
+        return json.loads((folder / "views.json").read_text())
 
     def train(self, split: int, run: Run, threads: int) -> None:
         """Train one network, unless that is done."""
@@ -156,7 +182,8 @@ def study(
     cores = os.cpu_count() or 1
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(study.config.stem, total=(len(runs) + 1) * len(splits))
+        steps = (len(runs) + 1) * len(splits) + len(groups) * len(runs)
+        task = bar.add_task(study.config.stem, total=steps)
 
         def step(what: str) -> None:
             bar.advance(task)
@@ -173,15 +200,28 @@ def study(
         for split in splits:  # one at a time: these time the networks
             figures[split] = study.evaluate(split, cores)
             step(f"split {split}: evaluated")
+        viewed = []
+        for group in groups:
+            found = {}
+            for run in runs:
+                found[run.folder] = study.view(group, run, cores)
+                step(f"splits {group}, {run.title}: tested in {VIEWS} views")
+            viewed.append(found)
     collected = collect(figures, runs)
     result = {
         "groups": [list(group) for group in groups],
         "figures": collected,
         "data": {split: figures[split]["data"] for split in splits},
         "environment": figures[splits[0]]["environment"],
+        "views": [{name: one["mean"] for name, one in found.items()} for found in viewed],
     }
     (study.out / "results.json").write_text(json.dumps(result, indent=2) + "\n")
     text = f"{table(collected, groups, runs)}\n\n{caption(figures)}"
+    pictures = [study.confusion(group) for group in groups]
+    if docs is not None:
+        pictures = [copy_picture(p, docs, study.config.stem, i) for i, p in enumerate(pictures)]
+    for group, found, picture in zip(groups, viewed, pictures):
+        text += f"\n\n{views_table(found, group, runs)}\n\n{confusion_lines(found, group, picture)}"
     (study.out / "results.md").write_text(f"{text}\n")
     console.print(Markdown(text))
     if docs is not None:

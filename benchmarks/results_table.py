@@ -59,9 +59,9 @@ def table(collected: Mapping[str, Any], groups: Sequence[Sequence[int]], runs: l
     head = ["network"]
     for group in groups:
         head += [f"split {split}" for split in group]
-        head += [f"mean of {_named(group)}"] if len(group) > 1 else []
-    head += [f"clip-level, {_named(group)}" for group in groups]
-    head += [f"points lost, {_named(group)}" for group in groups]
+        head += [f"mean of {named(group)}"] if len(group) > 1 else []
+    head += [f"clip-level, {named(group)}" for group in groups]
+    head += [f"points lost, {named(group)}" for group in groups]
     head += ["trained parameters", "multiplications", "measured speedup"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for run in runs:
@@ -126,7 +126,8 @@ def around(path: Path, name: str) -> tuple[str, str]:
     return before + begin, end + after
 
 
-def _named(group: Sequence[int]) -> str:
+def named(group: Sequence[int]) -> str:
+    """Splits in words."""
     consecutive = len(group) > 2 and list(group) == list(range(group[0], group[-1] + 1))
     if consecutive:
         return f"{group[0]}-{group[-1]}"

@@ -113,10 +113,10 @@ def test_what_is_printed_is_what_is_written(folder, capsys, tmp_path):
         speed = split["throughput"]
         rates = [f"{speed['network']:.1f}", f"{speed['with_loading']:.1f}", "16", "0"]
         assert ["dense", str(split["data"]["split"]), str(speed["clips"]), *rates] in cells
-    for at, over in enumerate(written["over_splits"]):
+    for at, over in enumerate(written["mean"]):
         values = [split["protocols"][at]["video_top1"] for split in written["splits"]]
         assert over["video_top1"]["mean"] == pytest.approx(mean(values))
-        assert over["video_top1"]["std"] == pytest.approx(stdev(values))
+        assert over["video_top1"]["spread"] == pytest.approx(stdev(values))
         said = f"{mean(values):.1f} ± {stdev(values):.1f} / "
         assert any(
             row[:2] == ["mean of 2 splits", over["views"]] and row[2].startswith(said)
@@ -130,7 +130,7 @@ def test_what_is_printed_is_what_is_written(folder, capsys, tmp_path):
         row = [f["name"], str(f["videos"]), str(f["correct"]), f"{f['top1']:.1f}", taken]
         assert [cell for cell in row if cell] in cells
     for pair in written["pairs"]:
-        row = [pair["truth"], pair["predicted"], str(pair["videos"]), f"{pair['share']:.1f} %"]
+        row = [pair["truth"], pair["taken_for"], str(pair["videos"]), f"{pair['share']:.1f} %"]
         assert row in cells
     for row in written["worst_videos"]:
         shown = [f"{row['loss']:.2f}", row["label"], row["predicted"], str(row["split"])]

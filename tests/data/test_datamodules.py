@@ -70,7 +70,7 @@ def test_validation_on_a_part_of_the_training_list(listed):
 
 def epoch(data, number):
     loader = data.train_dataloader()
-    loader.batch_sampler.sampler.set_epoch(number)
+    loader.sampler.set_epoch(number)
     batches = list(loader)
     return torch.cat([b["clip"] for b in batches]), torch.cat([b["video"] for b in batches])
 

@@ -93,7 +93,7 @@ def test_a_data_module_gives_what_the_mirrored_clip_shows(tmp_path):
     loader, seen = data.train_dataloader(), set()
     videos = data.videos("train")
     for number in range(6):
-        loader.batch_sampler.sampler.set_epoch(number)
+        loader.sampler.set_epoch(number)
         for batch in loader:
             for clip, label, video in zip(batch["clip"], batch["label"], batch["video"]):
                 right = bool(clip[0, :, :, 16:].mean() > clip[0, :, :, :16].mean())

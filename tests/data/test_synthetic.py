@@ -177,7 +177,7 @@ def accuracy_of_a_network(root, frames, epochs):
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, epochs * len(loader))
     for epoch in range(epochs):
-        loader.batch_sampler.sampler.set_epoch(epoch)
+        loader.sampler.set_epoch(epoch)
         for batch in loader:
             F.cross_entropy(model(batch["clip"]), batch["label"]).backward()
             optimizer.step()
@@ -248,7 +248,7 @@ def test_a_mirrored_clip_counts_as_what_it_shows(few):
     names, videos = data.class_names, data.videos("train")
     loader, seen = data.train_dataloader(), set()
     for number in range(8):
-        loader.batch_sampler.sampler.set_epoch(number)
+        loader.sampler.set_epoch(number)
         for batch in loader:
             shown = zip(batch["video"], batch["label"])
             seen |= {(names[videos[video].label], names[label]) for video, label in shown}

@@ -12,7 +12,7 @@ from videowino.evaluation.per_class import (
     mean_class_accuracy,
     per_class,
 )
-from videowino.evaluation.spread import spread
+from videowino.evaluation.spread import over_splits
 
 NAMES = ["Ant", "Bee", "Cat", "Dog"]
 # (truth, predicted); None cannot be read. No dog is tested.
@@ -67,9 +67,10 @@ def test_nothing_can_be_read():
 
 
 def test_mean_and_spread_by_hand():
-    found = spread([50.0, 52.0, 57.0])
+    found = over_splits([50.0, 52.0, 57.0])
     assert found.mean == 53.0
-    assert found.std == pytest.approx(((9 + 1 + 16) / 2) ** 0.5)
+    assert found.spread == pytest.approx(((9 + 1 + 16) / 2) ** 0.5)
     assert str(found) == "53.0 ± 3.6"
-    assert spread([50.0]) is None
-    assert spread([50.0, None]) is None
+    alone = over_splits([50.0])
+    assert (alone.mean, alone.spread, str(alone)) == (50.0, None, "50.0")
+    assert over_splits([50.0, None]) is None

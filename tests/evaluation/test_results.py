@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -44,6 +45,20 @@ def figures_of(split):
     }
 
 
+def views_of(name):
+    """What evaluate.py test --json writes, as far as it is read."""
+    top1 = {"dense": 52.0, "half": 51.5, "quarter": 45.75}[name]
+    figure = {"mean": top1, "spread": 7.25}
+    return {
+        "mean": [
+            {"views": "1x1", "video_top1": {**figure, "mean": top1 - 3}},
+            {"views": "10x1", "video_top1": figure},
+        ],
+        "pairs": [{"truth": "M", "taken_for": "N", "videos": 9, "share": 37.5}],
+        "classes": [{"videos": 24}, {"videos": 20}],
+    }
+
+
 @pytest.fixture
 def plan(tmp_path):
     config, prune, root = tmp_path / "clips.yaml", tmp_path / "prune.yaml", tmp_path / "clips"
@@ -61,7 +76,12 @@ def commands(monkeypatch, plan):
     def run(command, **options):
         assert command[0] == sys.executable
         seen.append((command[1:], options["env"]["OMP_NUM_THREADS"]))
-        if command[1] == "evaluate.py":
+        if command[1:3] == ["evaluate.py", "test"]:
+            path = plan.out / command[command.index("--json") + 1]
+            path.write_text(json.dumps(views_of(path.parent.name)))
+            if "--png" in command:
+                Path(command[command.index("--png") + 1]).write_bytes(b"picture")
+        elif command[1] == "evaluate.py":
             path = plan.out / command[command.index("--json") + 1]
             split = int(path.parent.name.removeprefix("split"))
             path.write_text(json.dumps(figures_of(split)))
@@ -102,7 +122,7 @@ def test_figures_and_table_by_hand():
 
 def test_runs_dense_first_then_pruned_from_it_then_evaluates(plan, commands):
     study(plan, [[1]], jobs=2, console=Console(quiet=True))
-    (dense, threads), (half, _), (quarter, _), (compare, all_threads) = commands
+    (dense, threads), (half, _), (quarter, _), (compare, all_threads), *views = commands
     folder = plan.out / "split1"
     start = ["train.py", "fit", "--config", str(plan.config)]
     place = [f"--data.root={plan.root}", "--data.split=1", "--run"]
@@ -116,6 +136,15 @@ def test_runs_dense_first_then_pruned_from_it_then_evaluates(plan, commands):
     assert quarter[quarter.index("--sparsity") + 1] == "0.75"
     assert compare[compare.index("--baseline") + 1] == weights
     assert (threads, all_threads) == ("2", "4")
+    place = plan.out / "views1"
+    (first, _), (second, _), _ = views
+    assert first == [
+        *("evaluate.py", "test", weights, "--views", "1x1,10x1"),
+        *("--json", str(place / "dense" / "views.json")),
+        *("--png", str(place / "dense" / "confusion.png"), f"--data.root={plan.root}"),
+    ]
+    assert second[2] == str(folder / "half" / "checkpoints" / "last.ckpt")
+    assert "--png" not in second
 
 
 def test_what_is_done_is_not_done_again(plan, commands):
@@ -123,13 +152,19 @@ def test_what_is_done_is_not_done_again(plan, commands):
     docs.write_text("# Results\n<!-- clips -->\nold\n<!-- /clips -->\nafter\n")
     quiet = Console(quiet=True)
     first = study(plan, [[1, 2], [4]], docs=docs, console=quiet)
-    assert len(commands) == 12
+    assert len(commands) == 18
     again = study(plan, [[1, 2], [4]], docs=docs, console=quiet)
-    assert len(commands) == 12
+    assert len(commands) == 18
     assert again == first
     text = docs.read_text()
+    assert "| network | 1x1, 1, 2 | 10x1, 1, 2 |" in text
+    assert "| a quarter of the columns | 42.8 ± 7.2 | 45.8 ± 7.2 |" in text
+    assert "![Confusion matrix](images/confusion_clips.png)" in text
+    assert "(images/confusion_clips_2.png)" in text
+    assert "44 test videos, ten views" in text and "taken: M for N (9, 38 %)." in text
+    assert (docs.parent / "images" / "confusion_clips.png").read_bytes() == b"picture"
     assert text.startswith("# Results\n<!-- clips -->\n\n| network | split 1 |")
-    assert text.endswith("kernels, avx512.\n\n<!-- /clips -->\nafter\n")
+    assert text.endswith("(9, 38 %).\n\n<!-- /clips -->\nafter\n")
     assert "Test videos: 101 (split 1), 102 (split 2), 104 (split 4)." in text
     assert "old" not in text
     written = json.loads((plan.out / "results.json").read_text())

@@ -15,7 +15,7 @@ class EpochSeed(pl.Callback):
 
     Dropout and mixup then depend on where in the training they are drawn and on nothing that
     happened before: not on validation, timing, or whether the process was restarted. Clips have
-    seeds of their own (`videowino.data.dataset.EpochSampler`).
+    seeds of their own (`videowino.data.samplers.EvenBatches`).
 
     Args:
         seed: the run's seed.

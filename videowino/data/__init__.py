@@ -8,6 +8,7 @@ from videowino.data.synthetic import SyntheticMotion
 from videowino.data.synthetic_clip import SyntheticSpec
 from videowino.data.ucf101 import UCF101
 from videowino.data.video_folder import VideoFolder
+from videowino.data.video_shards import VideoShards
 
 __all__ = [
     "HMDB51",
@@ -17,4 +18,5 @@ __all__ = [
     "Video",
     "VideoDataModule",
     "VideoFolder",
+    "VideoShards",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import default_collate
 
 from videowino.data.splits import Video
@@ -14,6 +15,14 @@ from videowino.data.splits import Video
 #: Always allowed, so that a small set is not stopped by its first bad file.
 _FEW = 10
 _NAMED = 3  # in the message that ends a training
+
+
+class NoFaultOfAVideo(ValueError):
+    """What keeps a video from being read, and would keep any other: nothing replaces it."""
+
+
+class Unreadable(ValueError):
+    """A video is broken, absent, too short, or hangs: others may take its place."""
 
 
 class BadVideos:
@@ -56,7 +65,13 @@ class BadVideos:
 
 
 def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A batch, and with it the bad videos that its samples met: [(part, index, reason), ...]."""
+    """A batch, and with it the bad videos that its samples met: [(part, index, reason), ...].
+
+    Without samples, as a process may have one where there are few, it is three empty tensors.
+    """
+    if not samples:
+        none = torch.zeros(0, dtype=torch.int64)
+        return {"clip": torch.zeros(0), "label": none, "video": none.clone()}
     bad = [found for sample in samples for found in sample.get("bad", ())]
     rest = [{k: v for k, v in sample.items() if k != "bad"} for sample in samples]
     batch: dict[str, Any] = default_collate(rest)

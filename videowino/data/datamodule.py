@@ -13,13 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from videowino.cli import require
-from videowino.data.bad_videos import BadVideos, collate
+from videowino.data.bad_videos import BadVideos
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
 from videowino.data.exclusions import leave_out
 from videowino.data.flip import check_flip
-from videowino.data.samplers import EpochSampler, EvenBatches
+from videowino.data.samplers import EvenBatches, InOrder, Order, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
 from videowino.data.transforms import (
@@ -38,7 +38,8 @@ class VideoDataModule(pl.LightningDataModule):
 
     A training batch is {"clip": float32 (B, C, T, H, W), "label": int64 (B,), "video": int64 (B,)}.
     In evaluation "clip" is (B, V, C, T, H, W), the V = clips x crops views of one video; "video"
-    is the place in `videos(stage)`.
+    is the place in `videos(stage)`. Where there are more processes than videos, some get a batch of
+    none.
 
     Args:
         root: the data set's folder.
@@ -49,7 +50,8 @@ class VideoDataModule(pl.LightningDataModule):
         part: range of the video's share that a uniform training clip spans.
         size: height and width of the crop that the network sees.
         resize: height and width, or the short side, before the crop; None keeps the frames' own.
-        batch_size: videos a batch, at most: training batches are of even size, no small one last.
+        batch_size: videos a batch and process, at most: batches are of even size, no small one
+            last, and as many in each process.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
         crops: test crops a clip, 1, 3 or 10 (`crops_of`); validation always takes one.
@@ -85,6 +87,9 @@ class VideoDataModule(pl.LightningDataModule):
         limit_per_class: use at most so many videos of each class.
         cache_gb: memory that each loading process may keep decoded videos in.
     """
+
+    # A process without videos has an empty batch, so that none waits for it.
+    allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(
         self,
@@ -198,6 +203,33 @@ class VideoDataModule(pl.LightningDataModule):
         """The training and test videos that the chosen split lists, on disk or not."""
         raise NotImplementedError
 
+    # What it may change.
+
+    def order(self, videos: list[Video], shuffled: bool) -> Order:
+        """In which order `videos` are seen."""
+        return Shuffled(len(videos), self.seed) if shuffled else InOrder(len(videos))
+
+    def dataset(
+        self, part: str, transform: nn.Module, clips: int | Sequence[int] | None = None
+    ) -> VideoDataset:
+        """Samples of `videos(part)`: random clips for training, else `clips` of each."""
+        return VideoDataset(self.videos(part), **self.reading(part, transform, clips))
+
+    def reading(
+        self, part: str, transform: nn.Module, clips: int | Sequence[int] | None
+    ) -> dict[str, Any]:
+        """How videos become samples: arguments of a `VideoDataset`."""
+        return {
+            "sampler": self._sampler,
+            "transform": transform,
+            "decoder": self.decoder,
+            "clips": clips,
+            "cache_gb": self.cache_gb,
+            "blank": self._size,
+            "timeout": self.decode_timeout,
+            "part": part,
+        }
+
     # What it gets.
 
     @property
@@ -259,21 +291,16 @@ class VideoDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled random clips.
+        """Shuffled random clips, each once an epoch in all processes together.
 
         Raises:
             ValueError: `flip_pairs` or `no_flip` names a class that is not there.
         """
         self._train_transform.name_classes(self.class_names)
-        dataset = self._dataset("train", self._train_transform)
-        trainer = self.trainer
-        sampler = EpochSampler(
-            len(dataset),
-            self.seed,
-            num_replicas=trainer.world_size if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-        )
-        return self._loader(dataset, sampler)
+        dataset = self.dataset("train", self._train_transform)
+        order = self.order(self.videos("train"), shuffled=True)
+        same = getattr(self.trainer, "overfit_batches", 0) > 0
+        return self._loader(dataset, order, self._start, same)
 
     def bad_videos(self, stage: str) -> BadVideos:
         """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
@@ -331,36 +358,32 @@ class VideoDataModule(pl.LightningDataModule):
     def _eval_loader(
         self, part: str, clips: int | Sequence[int], transform: nn.Module
     ) -> DataLoader:
-        return self._loader(self._dataset(part, transform, clips), None)
+        dataset = self.dataset(part, transform, clips)
+        return self._loader(dataset, self.order(self.videos(part), shuffled=False))
 
-    def _dataset(
-        self, part: str, transform: nn.Module, clips: int | Sequence[int] | None = None
-    ) -> VideoDataset:
-        return VideoDataset(
-            self.videos(part),
-            self._sampler,
-            transform,
-            self.decoder,
-            clips,
-            self.cache_gb,
-            blank=self._size,
-            timeout=self.decode_timeout,
-            part=part,
+    def _loader(
+        self,
+        dataset: VideoDataset,
+        order: Order,
+        start: tuple[int, int] = (0, 0),
+        same: bool = False,
+    ) -> DataLoader:
+        trainer = self.trainer
+        batches = EvenBatches(
+            order,
+            self.batch_size,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            ranks=trainer.world_size if trainer else 1,
+            start=start,
+            same=same,
         )
-
-    def _loader(self, dataset: VideoDataset, sampler: EpochSampler | None) -> DataLoader:
-        batches: dict = {"batch_size": self.batch_size}
-        if sampler is not None and sampler.num_replicas > 1:
-            # Lightning puts a sampler of its own in the place of a batch sampler.
-            batches["sampler"] = sampler
-        elif sampler is not None:
-            same = getattr(self.trainer, "overfit_batches", 0) > 0
-            batches = {"batch_sampler": EvenBatches(sampler, self.batch_size, self._start, same)}
+        dataset.follow(batches)
         return DataLoader(
             dataset,
-            **batches,
+            sampler=batches,
+            batch_size=None,  # the sampler makes the batches
             num_workers=self.num_workers,
-            collate_fn=collate,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             # Of its own: a loader draws from its generator at each start, and the global one is
@@ -376,10 +399,11 @@ class VideoDataModule(pl.LightningDataModule):
         listed = leave_out(self.read_split(), self.exclude, self.root, self.split)
         present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
         on_disk = {video.path for video in present}
-        train, test = (
-            limit([v for v in videos if v.path in on_disk], self.limit_per_class)
-            for videos in listed
-        )
+        train, test = ([v for v in videos if v.path in on_disk] for videos in listed)
+        return self._parts(train, test)
+
+    def _parts(self, train: list[Video], test: list[Video]) -> dict[str, list[Video]]:
+        train, test = (limit(videos, self.limit_per_class) for videos in (train, test))
         val = test
         if self.val_fraction:
             train, val = carve(train, self.val_fraction, self.seed)

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from videowino.data.bad_videos import NoFaultOfAVideo, Unreadable, collate
 from videowino.data.decoding import FrameReader, KeptVideo, open_video
 from videowino.data.decoding.time_limit import TimeLimit
+from videowino.data.samplers import Batch, EvenBatches
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video
 
@@ -62,19 +64,21 @@ class VideoDataset(Dataset):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        """The sample {"clip", "label", "video"}.
+    def __getitem__(self, key: int | tuple[int, int] | Batch) -> dict[str, Any]:
+        """The sample {"clip", "label", "video"}, or a batch of them.
 
         Where files could not be read there is also "bad", [(part, index, reason), ...]. In training
         another clip, drawn from the seed, is then the sample. In evaluation, whose samples have
         "unreadable" as well, it is black frames, for none may be left out.
 
         Args:
-            key: an index, or (index, seed) from an `EpochSampler`.
+            key: an index, (index, seed), or a batch of an `EvenBatches`.
 
         Raises:
             ValueError: none of many other clips can be read either; one line with a path.
         """
+        if isinstance(key, Batch):
+            return collate([self[sample] for sample in key.samples])
         index, seed = key if isinstance(key, tuple) else (key, key)
         if self.clips is None:
             return self._training_sample(index, seed)
@@ -82,7 +86,7 @@ class VideoDataset(Dataset):
         sample = {"label": label, "video": index, "unreadable": False}
         try:
             return {"clip": self._try(index, self._views), **sample}
-        except _BAD as error:
+        except Unreadable as error:
             bad = {"unreadable": True, "bad": [(self.part, index, str(error))]}
             return {"clip": self._black(), **sample, **bad}
 
@@ -92,7 +96,7 @@ class VideoDataset(Dataset):
             label = self.videos[other].label
             try:
                 clip, label = self._try(other, lambda reader: self._train_clip(reader, seed, label))  # noqa: B023
-            except _BAD as error:
+            except Unreadable as error:
                 bad.append((self.part, other, str(error)))
                 continue
             return {"clip": clip, "label": label, "video": other} | ({"bad": bad} if bad else {})
@@ -107,25 +111,38 @@ class VideoDataset(Dataset):
         """What is made of a video.
 
         Raises:
-            ValueError: it cannot be read, now or before; one line with its path.
+            Unreadable: it cannot be read, now or before; one line with its path.
+            NoFaultOfAVideo: nothing can be read.
         """
         if index in self._bad:
-            raise ValueError(self._bad[index])
-        path = self.videos[index].path
+            raise Unreadable(self._bad[index])
+        name = self.name(index)
         try:
             return make(self._open(index))
+        except NoFaultOfAVideo:
+            raise
         except _BAD as error:
             text = str(error)
             if isinstance(error, TimeoutError):
                 text = f"decoding {text} (data.decode_timeout)"
-            self._bad[index] = text if str(path) in text else f"{path}: {text}"
-            raise ValueError(self._bad[index]) from None
+            self._bad[index] = text if name in text else f"{name}: {text}"
+            raise Unreadable(self._bad[index]) from None
+
+    def follow(self, batches: EvenBatches) -> None:
+        """Told which batches will be asked for; of use where clips are read ahead."""
+
+    def name(self, index: int) -> str:
+        """What messages call a video."""
+        return str(self.videos[index].path)
+
+    def read(self, index: int) -> FrameReader:
+        """Open a video."""
+        return open_video(self.videos[index].path, self.decoder)
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
             return self._kept[index]
-        path = self.videos[index].path
-        reader: FrameReader = self._limited(lambda: open_video(path, self.decoder))
+        reader: FrameReader = self._limited(lambda: self.read(index))
         if reader.num_bytes > self._room:
             return reader
         kept = self._limited(lambda: KeptVideo(reader))

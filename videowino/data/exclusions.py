@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from videowino.data.splits import Video
 
@@ -68,7 +68,7 @@ def leave_out(
 ) -> tuple[list[Video], list[Video]]:
     """The training and test videos that an exclusion list does not exclude.
 
-    Says how many it leaves out; warns where it names nothing of this set.
+    Says once how many it leaves out; warns where it names nothing of this set.
 
     Args:
         listed: training and test videos as listed.
@@ -103,8 +103,11 @@ def leave_out(
             raise ValueError(
                 f"data.exclude={file!r}: it excludes all {len(before)} videos of the {part} list"
             )
-    counts = f"{_count(train, kept[0])} training and {_count(test, kept[1])} test videos"
-    rank_zero_info(f"data.exclude={file!r}: leaves out {counts} of split {split}")
+    if len(kept[0]) + len(kept[1]) < len(train) + len(test):
+        counts = f"{_count(train, kept[0])} training and {_count(test, kept[1])} test videos"
+        rank_zero_warn(
+            f"data.exclude={file!r}: leaves out {counts} of split {split}", category=UserWarning
+        )
     return kept
 
 

@@ -44,13 +44,13 @@ class Pair:
 
     Attributes:
         truth: the class they are of.
-        predicted: the class they are put in.
+        taken_for: the class they are put in.
         videos: how many.
         share: of the class's test videos, percent.
     """
 
     truth: str
-    predicted: str
+    taken_for: str
     videos: int
     share: float
 
@@ -111,4 +111,4 @@ def confused_pairs(predictions: Sequence[Prediction], names: Sequence[str]) -> l
         Pair(names[i], names[j], int(matrix[i, j]), 100 * int(matrix[i, j]) / int(videos[i]))
         for i, j in matrix.nonzero().tolist()
     ]
-    return sorted(pairs, key=lambda pair: (-pair.videos, -pair.share, pair.truth, pair.predicted))
+    return sorted(pairs, key=lambda pair: (-pair.videos, -pair.share, pair.truth, pair.taken_for))

@@ -20,7 +20,7 @@ from videowino.evaluation.per_class import (
 )
 from videowino.evaluation.protocol_run import ProtocolRun, Throughput
 from videowino.evaluation.protocols import Average, Protocol, richest
-from videowino.evaluation.spread import Spread, spread
+from videowino.evaluation.spread import Spread, over_splits
 from videowino.evaluation.subjects import Subject
 from videowino.evaluation.video_rows import VideoRow, video_rows
 
@@ -82,7 +82,7 @@ class ProtocolReport:
 
     Attributes:
         splits: a network each.
-        over_splits: one a protocol; empty for a single split.
+        mean: over the splits, one a protocol.
         average: what views are averaged by.
         detailed: the protocol that all that follows is told of, video-level, over all splits.
         mean_class_top1: mean of the classes' top-1.
@@ -96,7 +96,7 @@ class ProtocolReport:
     """
 
     splits: list[SplitFigures]
-    over_splits: list[SpreadFigures]
+    mean: list[SpreadFigures]
     average: Average
     detailed: str
     mean_class_top1: float
@@ -155,7 +155,7 @@ def report(
     splits = [_split(*pair, protocols, detailed) for pair in zip(subjects, runs)]
     return ProtocolReport(
         splits=splits,
-        over_splits=[figures for p in protocols for figures in _over_splits(p, runs)],
+        mean=[_mean(p, runs) for p in protocols],
         average=average,
         detailed=detailed.name,
         mean_class_top1=mean_class_accuracy(classes),
@@ -197,13 +197,10 @@ def _figures(protocol: Protocol, accuracy: Accuracy) -> ProtocolFigures:
     return ProtocolFigures(protocol.name, protocol.views, **measures)
 
 
-def _over_splits(protocol: Protocol, runs: Sequence[ProtocolRun]) -> list[SpreadFigures]:
+def _mean(protocol: Protocol, runs: Sequence[ProtocolRun]) -> SpreadFigures:
     accuracies = [run.accuracies[protocol] for run in runs]
-    over = {name: spread([getattr(a, name) for a in accuracies]) for name in MEASURES}
-    video, clip = over["video_top1"], over["clip_top1"]
-    if video is None or clip is None:
-        return []
-    return [SpreadFigures(protocol.name, video, over["video_top5"], clip, over["clip_top5"])]
+    figures = {name: over_splits([getattr(a, name) for a in accuracies]) for name in MEASURES}
+    return SpreadFigures(protocol.name, **figures)  # type: ignore[arg-type]
 
 
 def _unreadable(splits: Sequence[SplitFigures]) -> list[str]:

@@ -59,7 +59,7 @@ def accuracy_table(report: ProtocolReport) -> Table:
                 percent(f.video_top1, f.video_top5),
                 percent(f.clip_top1, f.clip_top5),
             )
-    for at, over in enumerate(report.over_splits):
+    for at, over in enumerate(report.mean if len(report.splits) > 1 else []):
         table.add_row(
             f"mean of {len(report.splits)} splits",
             *("", "", over.views),
@@ -118,7 +118,7 @@ def pair_table(report: ProtocolReport, rows: int) -> Table:
     table.add_column("of the class", justify="right")
     for pair in report.pairs[:rows]:
         share = f"{pair.share:.1f} %"
-        table.add_row(escape(pair.truth), escape(pair.predicted), str(pair.videos), share)
+        table.add_row(escape(pair.truth), escape(pair.taken_for), str(pair.videos), share)
     return table
 
 

@@ -13,24 +13,24 @@ class Spread:
 
     Attributes:
         mean: over the splits, each counting the same.
-        std: sample standard deviation (over n - 1).
+        spread: sample standard deviation (over n - 1); None of one split.
     """
 
     mean: float
-    std: float
+    spread: float | None
 
     def __str__(self) -> str:
         """As 47.4 ± 2.3."""
-        return f"{self.mean:.1f} ± {self.std:.1f}"
+        return f"{self.mean:.1f}" + ("" if self.spread is None else f" ± {self.spread:.1f}")
 
 
-def spread(values: Sequence[float | None]) -> Spread | None:
-    """Mean and spread; None of a single value, or where values are absent.
+def over_splits(values: Sequence[float | None]) -> Spread | None:
+    """Mean and spread; None where values are absent.
 
     Args:
         values: one a split.
     """
     known = [value for value in values if value is not None]
-    if len(known) < 2 or len(known) < len(values):
+    if len(known) < len(values):
         return None
-    return Spread(mean(known), stdev(known))
+    return Spread(mean(known), stdev(known) if len(known) > 1 else None)

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from videowino.cli import require
@@ -120,6 +120,8 @@ class VideoClassifier(pl.LightningModule):
         self.conversion = None if winograd is None else convert(self.model, **vars(winograd))
         self._mix = Mixing(mixup, cutmix, num_classes) if mixup or cutmix else None
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        # Means over all processes' clips: `self.log` would weigh processes, not clips.
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric() for _ in range(3))
         top = _accuracies(num_classes)
         self.val_clip = top.clone(prefix="val/clip_")
         self.val_video = top.clone(prefix="val/video_")
@@ -146,8 +148,12 @@ class VideoClassifier(pl.LightningModule):
         return model
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Loss of a batch of clips B C T H W."""
+        """Loss of a batch of clips B C T H W; 0 with gradients of 0 for one without clips."""
         clip, label = batch["clip"], batch["label"]
+        if len(label) == 0:  # the other processes wait for this one's gradients
+            self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+            self._log_train_accuracy()
+            return torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
         target = label
         if self._mix is not None:
             clip, target = self._mix(clip, label)
@@ -155,11 +161,16 @@ class VideoClassifier(pl.LightningModule):
         loss = F.cross_entropy(logits, target, label_smoothing=self.hparams["label_smoothing"])
         size = len(label)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
-        self.log("train/loss_epoch", loss, on_step=False, on_epoch=True, batch_size=size)
-        if self._mix is None:  # a mixed clip has no single right class
-            self.train_accuracy(logits.detach(), label)
-            self.log("train/clip_top1", self.train_accuracy, on_step=False, on_epoch=True)
+        self.train_loss.update(loss.detach(), size)
+        self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+        if self._mix is None:
+            self.train_accuracy.update(logits.detach(), label)
+        self._log_train_accuracy()
         return loss
+
+    def _log_train_accuracy(self) -> None:
+        if self._mix is None:  # a mixed clip has no single right class
+            self.log("train/clip_top1", self.train_accuracy, on_step=False, on_epoch=True)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Metrics of a batch of videos B V C T H W."""
@@ -184,22 +195,29 @@ class VideoClassifier(pl.LightningModule):
         Args:
             clip: B V C T H W.
         """
+        if len(clip) == 0:
+            return clip.new_zeros(0, 1, self.hparams["num_classes"])
         clips = clip.flatten(0, 1)
         logits = [self(part) for part in clips.split(self.hparams["clips_at_once"])]
         return torch.cat(logits).unflatten(0, clip.shape[:2]).float()
 
     def _evaluate(self, batch: dict[str, Tensor], stage: str, by_clip: Any, by_video: Any) -> None:
+        """Count a batch; one without videos is logged too, for metrics are merged by all."""
         logits, label, bad = self.video_logits(batch["clip"]), batch["label"], unreadable(batch)
-        views = logits.shape[1]
-        clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(views)
-        clip_bad = bad.repeat_interleave(views)
-        by_clip.update(count_wrong(clip_logits, clip_label, clip_bad), clip_label)
-        by_video.update(count_wrong(logits.softmax(-1).mean(1), label, bad), label)
-        if not bad.all():
-            loss = F.cross_entropy(clip_logits[~clip_bad], clip_label[~clip_bad])
-            self.log(f"{stage}/loss", loss, batch_size=int((~clip_bad).sum()))
-        self.log_dict(by_clip, batch_size=len(label))
-        self.log_dict(by_video, batch_size=len(label), prog_bar=stage == "val")
+        mean_loss = getattr(self, f"{stage}_loss")
+        if len(label):
+            views = logits.shape[1]
+            clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(views)
+            clip_bad = bad.repeat_interleave(views)
+            by_clip.update(count_wrong(clip_logits, clip_label, clip_bad), clip_label)
+            by_video.update(count_wrong(logits.softmax(-1).mean(1), label, bad), label)
+            if not bad.all():
+                loss = F.cross_entropy(clip_logits[~clip_bad], clip_label[~clip_bad])
+                mean_loss.update(loss, int((~clip_bad).sum()))
+        size = max(1, len(label))  # of no effect on metrics
+        self.log(f"{stage}/loss", mean_loss, batch_size=size)
+        self.log_dict(by_clip, batch_size=size)
+        self.log_dict(by_video, batch_size=size, prog_bar=stage == "val")
 
     def configure_optimizers(self) -> Any:
         """SGD or AdamW, with a learning rate set at every optimizer step."""

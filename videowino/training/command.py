@@ -23,7 +23,7 @@ from videowino.data import VideoDataModule
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
 from videowino.training.hyperparameters import check_same_network
-from videowino.training.predictions import prediction_rows, write_csv
+from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
 from videowino.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
@@ -257,7 +257,9 @@ class TrainCLI(LightningCLI):
     def predict(self, **options: Any) -> None:
         """Write the classes of the test videos to predictions.csv, or print them without --run."""
         batches: Any = self.trainer.predict(**options)
-        rows = prediction_rows(batches, self.datamodule)
+        rows = prediction_rows(of_all_processes(batches), self.datamodule)
+        if not self.trainer.is_global_zero:
+            return
         if not self.writes:
             write_csv(rows, sys.stdout)
             return

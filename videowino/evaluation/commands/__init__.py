@@ -5,12 +5,12 @@ from videowino.evaluation.commands.deploy import Deploy
 from videowino.evaluation.commands.latency import LatencyOfLayers
 from videowino.evaluation.commands.options import Command
 from videowino.evaluation.commands.predict import Predict
-from videowino.evaluation.commands.test import Test
+from videowino.evaluation.commands.test import ByProtocol
 
 COMMANDS: dict[str, Command] = {
     "compare": Compare(),
     "deploy": Deploy(),
     "latency": LatencyOfLayers(),
     "predict": Predict(),
-    "test": Test(),
+    "test": ByProtocol(),
 }

@@ -33,10 +33,8 @@ from videowino.evaluation.video_rows import worst, write_csv
 _BATCH = 16
 
 
-class Test:
+class ByProtocol:
     """Networks, one a split, on their test lists."""
-
-    __test__ = False  # no test class, whatever pytest makes of the name
 
     help = "accuracy over clips, crops and splits; classes, confusions, worst videos, throughput"
 

@@ -61,7 +61,13 @@ def verify(options: Options, work: Work = scan_file) -> list[Finding]:
     table_file = options.table_file
     earlier = read_earlier(table_file)
     cache_file = table_file.with_name(f".{table_file.name}.cache")
-    with ScanCache(cache_file, options.fresh) as cache:
+    try:
+        cache = ScanCache(cache_file, options.fresh)
+    except OSError as error:  # now, not after hours of decoding
+        raise ValueError(
+            f"csv={str(table_file)!r}: cannot be written ({error.strerror}); name another file"
+        ) from error
+    with cache:
         try:
             _scan(verified, cache, options, console, work, "Verifying")
             if options.fix:
