@@ -19,6 +19,7 @@ from videowino.data.splits import Video
 
 _BAD = (ValueError, OSError)  # of a file: absent, broken, too short, hanging
 _TRIES = 20  # other clips in the place of one
+_TOGETHER = 256 << 20  # bytes of decoded frames, whole, at a time
 T = TypeVar("T")
 
 
@@ -31,7 +32,8 @@ class VideoDataset(Dataset):
         transform: a `TrainTransform` for training; K T C H W uint8 ->
             (crops, K, C, T, H, W) float32 where `clips` is given.
         decoder: see `open_video`.
-        clips: None for training (one random clip); else the number of test clips.
+        clips: None for training (one random clip); else the number of test clips, or several
+            (`ClipSampler.test`).
         cache_gb: memory for whole decoded videos, in each process that loads. Videos are kept as
             they come until it is full; a set of small videos is then decoded once.
         blank: height and width of frames that stand for an unreadable test video: ones that the
@@ -46,7 +48,7 @@ class VideoDataset(Dataset):
         sampler: ClipSampler,
         transform: nn.Module,
         decoder: str = "auto",
-        clips: int | None = None,
+        clips: int | Sequence[int] | None = None,
         cache_gb: float = 0.0,
         blank: tuple[int, int] = (112, 112),
         timeout: float = 0.0,
@@ -160,13 +162,18 @@ class VideoDataset(Dataset):
             return self.transform.labelled(frames, label)  # type: ignore[operator]
 
     def _views(self, reader: FrameReader) -> torch.Tensor:
-        """V C T H W, the crops of the first clip first; the video is decoded once."""
+        """V C T H W, the first crops of all clips first; the video is decoded once."""
         assert self.clips is not None
         indices = self.sampler.test(reader.num_frames, self.clips)
-        frames = self._frames(reader, indices.flatten())
-        return self.transform(frames.unflatten(0, indices.shape)).flatten(0, 1)
+        clip_bytes = self.sampler.frames * reader.num_bytes // max(1, reader.num_frames)
+        views = [
+            self.transform(self._frames(reader, some.flatten()).unflatten(0, some.shape))
+            for some in indices.split(max(1, _TOGETHER // max(1, clip_bytes)))
+        ]
+        return torch.cat(views, 1).flatten(0, 1)
 
     def _black(self) -> torch.Tensor:
         """As `_views`, of nothing."""
-        shape = self.clips or 1, self.sampler.frames, 3, *self.blank
+        clips = self.sampler.test(self.sampler.span, self.clips or 1)
+        shape = *clips.shape, 3, *self.blank
         return self.transform(torch.zeros(shape, dtype=torch.uint8)).flatten(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -104,7 +105,9 @@ class VideoShards(VideoDataModule):
             return ShardsInOrder(clips)
         return ShuffledShards(clips, self.shuffle_buffer, self.seed)
 
-    def dataset(self, part: str, transform: nn.Module, clips: int | None = None) -> ShardDataset:
+    def dataset(
+        self, part: str, transform: nn.Module, clips: int | Sequence[int] | None = None
+    ) -> ShardDataset:
         """Samples of clips in shards."""
         videos: Any = self.videos(part)
         options = self.sample_options(part, transform, clips)
