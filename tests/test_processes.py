@@ -81,12 +81,13 @@ class Folder:
         }
         (path / "config.yaml").write_text(yaml.safe_dump(config))
 
-    def run(self, processes, *args):
+    def run(self, processes, subcommand, *args):
         """train.py as a user runs it; the rows of what each process saw."""
         for path in self.path.glob("seen.[0-9]"):
             path.unlink()
-        command = [sys.executable, str(REPOSITORY / "train.py"), *map(str, args)]
-        command += ["--config", "config.yaml", "--trainer.devices", str(processes)]
+        command = [sys.executable, str(REPOSITORY / "train.py"), subcommand]
+        command += ["--config", "config.yaml", *map(str, args)]
+        command += ["--trainer.devices", str(processes)]
         if processes > 1:
             command += ["--trainer.strategy", "ddp"]
         with socket.socket() as free:
@@ -177,7 +178,7 @@ def test_a_process_without_clips_keeps_nobody_waiting(kind, tmp_path):
         write_shards(VideoFolder(root=str(tmp_path / "clips")), out, shard_mb=0.03)
         folder.root = out
     # Batch norm of one clip wants more than one place in space.
-    root = ("--data.root", folder.root, "--data.size", "[24,24]", "--data.resize", "[28,28]")
+    root = ("--data.root", folder.root, "--data.size", "[40,40]", "--data.resize", "[44,44]")
     rows = folder.run(2, "fit", "--run", "two", *root)
     for epoch in (0, 1):
         seen = of(rows, "train", epoch)

@@ -395,8 +395,13 @@ def test_a_clip_that_cannot_be_decoded_is_named_and_another_takes_its_place(tmp_
         batches = [data.take_bad(batch) for batch in batches]
     seen = [int(v) for batch in batches for v in batch["video"]]
     assert len(seen) == 22 and set(seen) == set(range(22)) - {11}
+    loader = data.test_dataloader()
+    for _ in range(2):
+        found = list(loader)
+        reader = loader.dataset._clip_reader
+        assert not reader._expected and not reader._held  # all were read in their turn
     with pytest.warns(UserWarning, match="Jump_g01_c01.avi'.: the file is .*; it counts as wrong"):
-        found = [data.take_bad(batch) for batch in data.test_dataloader()]
+        found = [data.take_bad(batch) for batch in found]
     assert [int(v) for batch in found for v in batch["video"]] == [0, 1, 2, 3]
     assert found[0]["unreadable"].tolist() == [True, False]
     strict = VideoShards(root=str(tmp_path / "shards"), **options, max_bad=0)

@@ -71,7 +71,8 @@ class ShardDataset(VideoDataset):
         step = worker.num_workers if worker else 1
         if (batch.epoch, batch.number) != self._next:
             own = batches.batches(batch.epoch)[batch.number :: step]
-            wanted = {index for b in own for index, _ in b.samples} - self._kept.keys()
+            wanted = {index for b in own for index, _ in b.samples}
+            wanted -= self._kept.keys() | self._bad.keys()  # not read again
             order = batches.order
             reading = getattr(order, "reading", order.share)
             share = reading(batch.epoch, batches.rank, batches.num_replicas)
