@@ -159,6 +159,8 @@ def test_hyper_parameters_build_the_same_module(made):
     assert data.hparams["root"] == str(made)
     assert (data.hparams["shuffle_buffer"], data.hparams["split"]) == (7, None)
     assert dict(VideoShards(**data.hparams).hparams) == dict(data.hparams)
+    data.setup("test")
+    assert data.hparams["split"] == 1  # what a checkpoint and an evaluation are told
 
 
 def test_a_file_url(made, tmp_path):

@@ -80,7 +80,7 @@ class VideoShards(VideoDataModule):
             f"data.split={self.asked}: the shards in {self.place.name} are of split {written}; "
             "datasets/shard.py --split writes those of another",
         )
-        self.split = int(written or 1)
+        self.split = self.hparams["split"] = int(written or 1)  # for a checkpoint to tell
         return found
 
     @property
