@@ -39,9 +39,13 @@ def confusion_lines(found: Mapping[str, Any], group: Sequence[int], picture: Pat
         "Video-level top-1 in percent by clips x crops: the centre crop of one clip, and of ten "
         "spread over the video, probabilities averaged.\n\n"
         f"![Confusion matrix]({picture.as_posix()})\n\n"
-        f"Dense, {named(group)}, {videos} test videos, ten views: rows are what videos show, "
+        f"Dense, {_splits(group)}, {videos} test videos, ten views: rows are what videos show, "
         f"columns what they are taken for.{most}"
     )
+
+
+def _splits(group: Sequence[int]) -> str:
+    return f"splits {named(group)}" if len(group) > 1 else named(group)
 
 
 def copy_picture(picture: Path, docs: Path, name: str, number: int) -> Path:

@@ -161,7 +161,10 @@ def test_what_is_done_is_not_done_again(plan, commands):
     assert "| a quarter of the columns | 42.8 ± 7.2 | 45.8 ± 7.2 |" in text
     assert "![Confusion matrix](images/confusion_clips.png)" in text
     assert "(images/confusion_clips_2.png)" in text
-    assert "44 test videos, ten views" in text and "taken: M for N (9, 38 %)." in text
+    assert (
+        "Dense, splits 1, 2, 44 test videos, ten views" in text
+        and "taken: M for N (9, 38 %)." in text
+    )
     assert (docs.parent / "images" / "confusion_clips.png").read_bytes() == b"picture"
     assert text.startswith("# Results\n<!-- clips -->\n\n| network | split 1 |")
     assert text.endswith("(9, 38 %).\n\n<!-- /clips -->\nafter\n")
