@@ -114,17 +114,21 @@ class VideoDataset(Dataset):
         """
         if index in self._bad:
             raise Unreadable(self._bad[index])
-        name = self.name(index)
+        name, reader = self.name(index), None
         try:
-            return make(self._open(index))
+            reader = self._open(index)
+            return make(reader)
         except NoFaultOfAVideo:
             raise
         except _BAD as error:
-            text = str(error)
-            if isinstance(error, TimeoutError):
+            text, late = str(error), isinstance(error, TimeoutError)
+            if late:
                 text = f"decoding {text} (data.decode_timeout)"
-            self._bad[index] = text if name in text else f"{name}: {text}"
-            raise Unreadable(self._bad[index]) from None
+            text = text if name in text else f"{name}: {text}"
+            # Not where some frames do not decode: others may, in whichever process is next.
+            if late or reader is None:
+                self._bad[index] = text
+            raise Unreadable(text) from None
 
     def follow(self, batches: EvenBatches) -> None:
         """Told which batches will be asked for; of use where clips are read ahead."""
@@ -143,7 +147,12 @@ class VideoDataset(Dataset):
         reader: FrameReader = self._limited(lambda: self.read(index))
         if reader.num_bytes > self._room:
             return reader
-        kept = self._limited(lambda: KeptVideo(reader))
+        try:
+            kept = self._limited(lambda: KeptVideo(reader))
+        except TimeoutError:
+            raise
+        except _BAD:  # of some frames; a clip may do without them
+            return self._limited(lambda: self.read(index))
         self._room -= reader.num_bytes
         self._kept[index] = kept
         return kept

@@ -44,21 +44,6 @@ def test_indices_outside_the_video_are_an_error(counting, decoder):
 
 
 @pytest.mark.data
-def test_decoders_agree_on_real_files(shared_data):
-    paths = sorted((shared_data / "ucf101" / "videos").rglob("*.avi"))
-    paths += sorted((shared_data / "survfight" / "videos").rglob("*.avi"))[::100]
-    paths += sorted((shared_data / "avletters" / "videos").rglob("*.mp4"))[::260]
-    assert len(paths) == 10
-    for path in paths:
-        one, other = open_video(path, "decord"), open_video(path, "pyav")
-        assert one.num_frames == other.num_frames
-        assert one.fps == other.fps
-        last = one.num_frames - 1
-        for indices in ([0, 5, last // 2], [0, last // 2, last], [last - 1], range(last + 1)):
-            assert torch.equal(one.get_frames(indices), other.get_frames(indices)), path
-
-
-@pytest.mark.data
 def test_packed_bitstreams_are_read_frame_by_frame(shared_data):
     """All of HMDB51 is so; decord gives a neighbour of the frame asked for."""
     paths = sorted((shared_data / "hmdb51" / "videos").rglob("*.avi"))

@@ -20,12 +20,13 @@ def remembered(read: Callable[[Path], T]) -> Callable[[Path], T]:
     """
 
     @lru_cache(_FILES)
-    def known(path: Path, size: int, changed: int) -> T:
+    def known(path: Path, *state: int) -> T:
         return read(path)
 
     @wraps(read)
     def call(path: Path) -> T:
         status = path.stat()
-        return known(path, status.st_size, status.st_mtime_ns)
+        # Files in memory follow one another under one name, within a tick of the clock.
+        return known(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
     return call

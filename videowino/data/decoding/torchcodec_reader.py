@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from videowino.data.bad_videos import NoFaultOfAVideo
 from videowino.data.decoding.header import Header
 from videowino.data.decoding.reader import arrange, distinct
 
@@ -21,7 +22,8 @@ class TorchCodecReader:
     """See `FrameReader`; frames are upright as they come.
 
     Raises:
-        ValueError: torchcodec cannot be loaded, or cannot read the file.
+        NoFaultOfAVideo: torchcodec cannot be loaded.
+        ValueError: it cannot read the file.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -29,7 +31,7 @@ class TorchCodecReader:
             from torchcodec.decoders import VideoDecoder
         except (ImportError, OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise ValueError(
+            raise NoFaultOfAVideo(
                 f"data.decoder='torchcodec': cannot be loaded ({reason}); install it: {INSTALL}"
             ) from None
         self.path, self.fps = path, header.fps
