@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -216,47 +215,3 @@ def test_the_script_itself(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert (result.returncode, result.stderr) == (2, "error: none.ckpt: no such checkpoint\n")
-
-
-def test_views_splits_and_files(folder, capsys):
-    dense, half = checkpoint(folder, "dense"), checkpoint(folder, "half")
-    out = folder / "tested"
-    files = ("--json", out / "t.json", "--csv", out / "t.csv", "--png", out / "t.png")
-    code, said, warned = call(capsys, "test", dense, half, "--views", "1x1,2x3", *files)
-    assert code in (0, None), warned
-    assert "of splits [1, 1]: a mean over splits wants each once" in warned
-    found = json.loads((out / "t.json").read_text())
-    assert [(row["views"], row["split"]) for row in found["tested"]] == [
-        *(("1x1", 1), ("2x3", 1)) * 2
-    ]
-    videos = found["tested"][0]["videos"]
-    assert found["tested"][1]["clips"] == 6 * videos and found["tested"][0]["clips"] == videos
-    for row in found["tested"]:
-        assert f"{row['video_top1']:.1f} / " in said
-    assert sum(map(sum, found["confusion"])) == 2 * videos
-    assert sum(row["videos"] for row in found["classes"]) == 2 * videos
-    lines = (out / "t.csv").read_text().splitlines()
-    assert len(lines) == 1 + 2 * videos and (out / "t.png").stat().st_size > 1000
-    options = ["--ckpt_path", dense, "--data.clips", "2", "--data.crops", "3"]
-    with pytest.raises(SystemExit):  # train.py test says the same of the same views
-        run(lambda: train.main(["test", *options]))
-    tested = capsys.readouterr().out
-    for name in ("video_top1", "clip_top1"):
-        assert f"{found['tested'][1][name] / 100:.4f}"[:5] in tested
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["dense", "dense"], "checkpoints: one of .* is given twice"),
-        (["dense", "two_classes"], "checkpoints: .*two_classes.* has other classes than the first"),
-        (["dense", "--views", "1x4"], "views=1x4: clips x crops"),
-        (["dense", "--data.clips", "3"], "data.clips: --views says that"),
-        (["dense", "--png", "a.txt"], "png=a.txt: cannot write .txt"),
-    ],
-)
-def test_misuse_of_test(folder, capsys, args, message):
-    args = [checkpoint(folder, a) if (folder / a).is_dir() else a for a in args]
-    code, _, said = call(capsys, "test", *args)
-    assert code == 2
-    assert re.search(message, said) and "Traceback" not in said

@@ -141,7 +141,7 @@ def test_mirrored_labels():
         ),
         (
             {"flip_pairs": {"Jump": "Run"}, "mirror": True},
-            "data.flip_pairs=.*data.mirror=True tests on mirrored clips.* set data.mirror to false",
+            "data.flip_pairs=.*data.mirror=True .*tests on mirrored .* set data.mirror to false",
         ),
     ],
 )

@@ -124,3 +124,12 @@ def test_short_video_is_an_error_that_names_the_way_out(sampling):
             draw(7)
         with pytest.raises(ValueError, match="set data.short_clips to loop or last"):
             draw(7)
+
+
+@pytest.mark.parametrize("sampling", ["random", "uniform", "dense"])
+def test_clips_of_several_numbers_stand_one_set_behind_the_other(sampling):
+    sampler = ClipSampler(4, sampling=sampling)
+    both = sampler.test(30, (1, 3))
+    assert both.shape == (4, 4)
+    assert torch.equal(both[:1], sampler.test(30, 1))
+    assert torch.equal(both[1:], sampler.test(30, 3))

@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
+from videowino.data.transforms import (
+    KINETICS_MEAN,
+    KINETICS_STD,
+    eval_transform,
+    resize_transform,
+    train_transform,
+)
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -129,5 +135,35 @@ def test_frames_smaller_than_the_crop(make):
 
 
 def test_unknown_number_of_crops():
-    with pytest.raises(ValueError, match=r"data.crops=2: 1 \(centre\), 3 \(along"):
+    with pytest.raises(ValueError, match=r"data.crops=2: 1 \(centre\), 3 \(along .* or 10 \(corn"):
         eval_transform(size=(4, 4), crops=2)
+
+
+def test_ten_crops_are_mirrored_already():
+    with pytest.raises(ValueError, match="data.mirror=True: data.crops=10 has each crop mirrored"):
+        eval_transform(size=(4, 4), crops=10, mirror=True)
+
+
+def test_ten_crops_by_frames_whose_pixels_tell_their_place():
+    for frames, far in ((coordinates(), (4, 8)), (coordinates(height=14, width=10), (8, 4))):
+        views = eval_transform(size=(6, 6), crops=10, **PLAIN)(frames)
+        assert views.shape == (10, 3, 3, 6, 6)
+        down, right = far
+        places = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+        assert corners(views[:5]) == places
+        assert torch.equal(views[5:], views[:5].flip(-1))
+        # A mirrored crop starts with the last column of its place.
+        assert corners(views[5:]) == [(top, left + 5) for top, left in places]
+    two_clips = eval_transform(size=(6, 6), crops=10, **PLAIN)(torch.stack([frames, frames]))
+    assert two_clips.shape == (10, 2, 3, 3, 6, 6)
+
+
+def test_resizing_alone_keeps_whole_frames_of_grey_levels():
+    clips = torch.stack([coordinates(), coordinates().flip(0)])
+    assert torch.equal(resize_transform((10, 14))(clips), clips[None])
+    resized = resize_transform((5, 6), (5, 7))(clips)
+    assert (resized.shape, resized.dtype) == ((1, 2, 3, 3, 5, 7), torch.uint8)
+    with pytest.raises(ValueError, match="smaller than data.size=6x6"):
+        resize_transform((6, 6), (5, 7))(clips)
+    cropped = eval_transform(size=(5, 7), resize=(5, 7), **PLAIN)(clips)
+    assert torch.equal(levels(cropped).transpose(2, 3), resized.int())

@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from torchmetrics.classification import MulticlassAccuracy
 
+from videowino.data.scores import count_wrong
 from videowino.evaluation.accuracy import AccuracyMeter, evaluate
 
 
@@ -81,3 +83,38 @@ def test_outputs_that_are_not_finite_name_the_network(lookup):
 def test_nothing_to_evaluate_on(lookup):
     with pytest.raises(ValueError, match="no test video"):
         evaluate({"a": lookup([[0.0, 0.0]])}, [], 2)
+
+
+def test_logits_are_averaged_where_that_is_asked_for():
+    views = torch.tensor([[50.0, 0, 0], [0, 3.0, 0], [0, 3.0, 0]])
+    meter = AccuracyMeter(3, average="logits")
+    meter.update(views[None], torch.tensor([1]), torch.tensor([0]))
+    accuracy = meter.compute()
+    assert accuracy.video_top1 == 0.0  # the one view of a huge logit decides
+    assert accuracy.clip_top1 == pytest.approx(200 / 3)
+    expected = torch.tensor([50 / 3, 2.0, 0.0]).softmax(0)
+    torch.testing.assert_close(accuracy.predictions[0].probabilities, expected)
+
+
+def test_agrees_with_torchmetrics_on_random_scores():
+    torch.manual_seed(0)
+    logits, label = torch.randn(40, 3, 12), torch.randint(12, (40,))
+    logits[range(40), :, label] += 1.0
+    bad = torch.arange(40) % 9 == 0
+    meter = AccuracyMeter(12)
+    for part in torch.arange(40).split(7):
+        meter.update(logits[part], label[part], part, bad[part])
+    accuracy = meter.compute()
+    probabilities = logits.softmax(-1)
+    for k, video, clip in (
+        (1, accuracy.video_top1, accuracy.clip_top1),
+        (5, accuracy.video_top5, accuracy.clip_top5),
+    ):
+        metric = MulticlassAccuracy(12, top_k=k, average="micro")
+        theirs = metric(count_wrong(probabilities.mean(1), label, bad), label)
+        assert video == pytest.approx(100 * float(theirs), rel=1e-6)
+        metric = MulticlassAccuracy(12, top_k=k, average="micro")
+        views, labels = probabilities.flatten(0, 1), label.repeat_interleave(3)
+        theirs = metric(count_wrong(views, labels, bad.repeat_interleave(3)), labels)
+        assert clip == pytest.approx(100 * float(theirs), rel=1e-6)
+    assert accuracy.unreadable == 5

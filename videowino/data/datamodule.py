@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from videowino.data.flip import check_flip
 from videowino.data.samplers import EvenBatches, InOrder, Order, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.splits import Video, carve, keep_present, limit
-from videowino.data.transforms import KINETICS_MEAN, KINETICS_STD, eval_transform, train_transform
+from videowino.data.transforms import (
+    KINETICS_MEAN,
+    KINETICS_STD,
+    eval_transform,
+    resize_transform,
+    train_transform,
+)
 
 _STAGES = {"fit": "train", "validate": "val", "predict": "test"}
 
@@ -47,7 +54,7 @@ class VideoDataModule(pl.LightningDataModule):
             last, and as many in each process.
         num_workers: processes that decode.
         clips: test clips a video; validation always takes one.
-        crops: test crops a clip, 1, 3 or 10; validation always takes one.
+        crops: test crops a clip, 1, 3 or 10 (`crops_of`); validation always takes one.
         mirror: test each crop mirrored as well; validation never does.
         flip: mirror half of the training clips.
         flip_pairs: {class: class of its mirrored clips}, both ways; the label follows the flip.
@@ -145,7 +152,7 @@ class VideoDataModule(pl.LightningDataModule):
             random_erasing=random_erasing,
             std=std,
         )
-        check_flip(flip, mirror, flip_pairs, no_flip)
+        check_flip(flip, mirror or crops == 10, flip_pairs, no_flip)
         require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         require(clips >= 1, f"data.clips={clips}: at least 1")
         require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
@@ -198,16 +205,21 @@ class VideoDataModule(pl.LightningDataModule):
 
     # What it may change.
 
-    def order(self, videos: list[Video], shuffled: bool) -> Order:
-        """In which order `videos` are seen."""
-        return Shuffled(len(videos), self.seed) if shuffled else InOrder(len(videos))
+    def order(self, part: str, shuffled: bool) -> Order:
+        """In which order the videos of a part are seen."""
+        length = len(self.videos(part))
+        return Shuffled(length, self.seed) if shuffled else InOrder(length)
 
-    def dataset(self, part: str, transform: nn.Module, clips: int | None = None) -> VideoDataset:
-        """Samples of `videos(part)`: random clips for training, else `clips` of each."""
-        return VideoDataset(self.videos(part), **self.reading(part, transform, clips))
+    def dataset(
+        self, part: str, transform: nn.Module, clips: int | Sequence[int] | None = None
+    ) -> VideoDataset:
+        """Samples of a part: random clips for training, else `clips` of each video."""
+        return VideoDataset(self.videos(part), **self.sample_options(part, transform, clips))
 
-    def reading(self, part: str, transform: nn.Module, clips: int | None) -> dict[str, Any]:
-        """How videos become samples: arguments of a `VideoDataset`."""
+    def sample_options(
+        self, part: str, transform: nn.Module, clips: int | Sequence[int] | None
+    ) -> dict[str, Any]:
+        """What a `VideoDataset` takes beside the videos."""
         return {
             "sampler": self._sampler,
             "transform": transform,
@@ -287,9 +299,8 @@ class VideoDataModule(pl.LightningDataModule):
         """
         self._train_transform.name_classes(self.class_names)
         dataset = self.dataset("train", self._train_transform)
-        order = self.order(self.videos("train"), shuffled=True)
         same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._loader(dataset, order, self._start, same)
+        return self._loader(dataset, self.order("train", shuffled=True), self._start, same)
 
     def bad_videos(self, stage: str) -> BadVideos:
         """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
@@ -332,13 +343,23 @@ class VideoDataModule(pl.LightningDataModule):
         """All views of each test video."""
         return self._eval_loader("test", self.clips, self._test_transform)
 
+    def resized_dataloader(self, clips: Sequence[int]) -> DataLoader:
+        """Test clips before they are cropped, for views of several protocols from one decoding.
+
+        "clip" is uint8 (B, K, T, C, H, W), the K clips those of each number in `clips`.
+        """
+        transform = resize_transform(self._size, self.hparams["resize"])
+        return self._eval_loader("test", clips, transform)
+
     def predict_dataloader(self) -> DataLoader:
         """The same as `test_dataloader`."""
         return self.test_dataloader()
 
-    def _eval_loader(self, part: str, clips: int, transform: nn.Module) -> DataLoader:
+    def _eval_loader(
+        self, part: str, clips: int | Sequence[int], transform: nn.Module
+    ) -> DataLoader:
         dataset = self.dataset(part, transform, clips)
-        return self._loader(dataset, self.order(self.videos(part), shuffled=False))
+        return self._loader(dataset, self.order(part, shuffled=False))
 
     def _loader(
         self,

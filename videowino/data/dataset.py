@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from videowino.data.bad_videos import NoFaultOfAVideo, Unreadable, collate
+from videowino.data.bad_videos import collate
 from videowino.data.decoding import FrameReader, KeptVideo, open_video
 from videowino.data.decoding.time_limit import TimeLimit
 from videowino.data.samplers import Batch, EvenBatches
@@ -19,6 +19,7 @@ from videowino.data.splits import Video
 
 _BAD = (ValueError, OSError)  # of a file: absent, broken, too short, hanging
 _TRIES = 20  # other clips in the place of one
+_TOGETHER = 256 << 20  # bytes of decoded frames, whole, at a time
 T = TypeVar("T")
 
 
@@ -31,7 +32,8 @@ class VideoDataset(Dataset):
         transform: a `TrainTransform` for training; K T C H W uint8 ->
             (crops, K, C, T, H, W) float32 where `clips` is given.
         decoder: see `open_video`.
-        clips: None for training (one random clip); else the number of test clips.
+        clips: None for training (one random clip); else the number of test clips, or several
+            (`ClipSampler.test`).
         cache_gb: memory for whole decoded videos, in each process that loads. Videos are kept as
             they come until it is full; a set of small videos is then decoded once.
         blank: height and width of frames that stand for an unreadable test video: ones that the
@@ -46,7 +48,7 @@ class VideoDataset(Dataset):
         sampler: ClipSampler,
         transform: nn.Module,
         decoder: str = "auto",
-        clips: int | None = None,
+        clips: int | Sequence[int] | None = None,
         cache_gb: float = 0.0,
         blank: tuple[int, int] = (112, 112),
         timeout: float = 0.0,
@@ -74,6 +76,8 @@ class VideoDataset(Dataset):
 
         Raises:
             ValueError: none of many other clips can be read either; one line with a path.
+            ShardError: a shard is absent, altered or cannot be reached.
+            DecoderError: the decoder is not installed, or not for a file.
         """
         if isinstance(key, Batch):
             return collate([self[sample] for sample in key.samples])
@@ -84,9 +88,20 @@ class VideoDataset(Dataset):
         sample = {"label": label, "video": index, "unreadable": False}
         try:
             return {"clip": self._try(index, self._views), **sample}
-        except Unreadable as error:
+        except _BAD as error:
             bad = {"unreadable": True, "bad": [(self.part, index, str(error))]}
             return {"clip": self._black(), **sample, **bad}
+
+    def follow(self, batches: EvenBatches) -> None:
+        """Told which batches will be asked for; of use where clips are read ahead."""
+
+    def name(self, index: int) -> str:
+        """What messages call a video."""
+        return str(self.videos[index].path)
+
+    def opening(self, index: int) -> Callable[[], FrameReader]:
+        """What opens a video, within the time limit; what it needs is read here, without one."""
+        return lambda: open_video(self.videos[index].path, self.decoder)
 
     def _training_sample(self, index: int, seed: int) -> dict[str, Any]:
         bad: list[tuple[str, int, str]] = []
@@ -94,7 +109,7 @@ class VideoDataset(Dataset):
             label = self.videos[other].label
             try:
                 clip, label = self._try(other, lambda reader: self._train_clip(reader, seed, label))  # noqa: B023
-            except Unreadable as error:
+            except _BAD as error:
                 bad.append((self.part, other, str(error)))
                 continue
             return {"clip": clip, "label": label, "video": other} | ({"bad": bad} if bad else {})
@@ -109,42 +124,28 @@ class VideoDataset(Dataset):
         """What is made of a video.
 
         Raises:
-            Unreadable: it cannot be read, now or before; one line with its path.
-            NoFaultOfAVideo: nothing can be read.
+            ValueError: it cannot be read, now or before; one line with its path.
         """
         if index in self._bad:
-            raise Unreadable(self._bad[index])
+            raise ValueError(self._bad[index])
         name, reader = self.name(index), None
         try:
             reader = self._open(index)
             return make(reader)
-        except NoFaultOfAVideo:
-            raise
         except _BAD as error:
             text, late = str(error), isinstance(error, TimeoutError)
             if late:
                 text = f"decoding {text} (data.decode_timeout)"
             text = text if name in text else f"{name}: {text}"
             # Not where some frames do not decode: others may, in whichever process is next.
-            if late or reader is None:
+            if late or reader is None or reader.num_frames < self.sampler.span:
                 self._bad[index] = text
-            raise Unreadable(text) from None
-
-    def follow(self, batches: EvenBatches) -> None:
-        """Told which batches will be asked for; of use where clips are read ahead."""
-
-    def name(self, index: int) -> str:
-        """What messages call a video."""
-        return str(self.videos[index].path)
-
-    def read(self, index: int) -> FrameReader:
-        """Open a video."""
-        return open_video(self.videos[index].path, self.decoder)
+            raise ValueError(text) from None
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
             return self._kept[index]
-        reader: FrameReader = self._limited(lambda: self.read(index))
+        reader: FrameReader = self._limited(self.opening(index))
         if reader.num_bytes > self._room:
             return reader
         try:
@@ -152,7 +153,7 @@ class VideoDataset(Dataset):
         except TimeoutError:
             raise
         except _BAD:  # of some frames; a clip may do without them
-            return self._limited(lambda: self.read(index))
+            return reader
         self._room -= reader.num_bytes
         self._kept[index] = kept
         return kept
@@ -171,13 +172,18 @@ class VideoDataset(Dataset):
             return self.transform.labelled(frames, label)  # type: ignore[operator]
 
     def _views(self, reader: FrameReader) -> torch.Tensor:
-        """V C T H W, the crops of the first clip first; the video is decoded once."""
+        """V C T H W, the first crops of all clips first; the video is decoded once."""
         assert self.clips is not None
         indices = self.sampler.test(reader.num_frames, self.clips)
-        frames = self._frames(reader, indices.flatten())
-        return self.transform(frames.unflatten(0, indices.shape)).flatten(0, 1)
+        clip_bytes = self.sampler.frames * reader.num_bytes // max(1, reader.num_frames)
+        views = [
+            self.transform(self._frames(reader, some.flatten()).unflatten(0, some.shape))
+            for some in indices.split(max(1, _TOGETHER // max(1, clip_bytes)))
+        ]
+        return torch.cat(views, 1).flatten(0, 1)
 
     def _black(self) -> torch.Tensor:
         """As `_views`, of nothing."""
-        shape = self.clips or 1, self.sampler.frames, 3, *self.blank
+        clips = self.sampler.test(self.sampler.span, self.clips or 1)
+        shape = *clips.shape, 3, *self.blank
         return self.transform(torch.zeros(shape, dtype=torch.uint8)).flatten(0, 1)

@@ -68,8 +68,8 @@ def check_flip(
     require(flip, f"{given} has no use with data.flip=False, which mirrors nothing")
     require(
         not mirror,
-        f"{given}: data.mirror=True tests on mirrored clips, which are of another class then; "
-        "set data.mirror to false",
+        f"{given}: data.mirror=True (as data.crops=10) tests on mirrored clips, which are of "
+        "another class then; set data.mirror to false, and crops to 1 or 3",
     )
     partners = _both_ways(pairs or {})
     for name in never or ():

@@ -14,6 +14,8 @@ Index tables: T frame numbers a clip. With N frames in the video and a clip that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -92,12 +94,18 @@ class ClipSampler:
             indices = torch.randint(length - int(offsets[-1]), ()) + offsets
         return self._within(indices, num_frames)
 
-    def test(self, num_frames: int, clips: int = 1) -> Tensor:
+    def test(self, num_frames: int, clips: int | Sequence[int] = 1) -> Tensor:
         """K clips spread over the video, the same at each call: int64 (K, T).
+
+        Args:
+            num_frames: of the video.
+            clips: K; of several numbers, the clips of each, one set behind the other.
 
         Raises:
             ValueError: the video is too short and `short_clips` is "error".
         """
+        if not isinstance(clips, int):
+            return torch.cat([self.test(num_frames, number) for number in clips])
         length = self._length(num_frames)
         if self.sampling == "uniform":
             points = (torch.arange(clips) + 0.5) / clips

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from videowino.compat import torchvision
 from videowino.data.augment import ColorJitter, RandAugment
+from videowino.data.crops import Crops, check_size
 from videowino.data.flip import Flip
 from videowino.data.normalize import normaliser
 
@@ -21,8 +21,6 @@ v2 = torchvision.transforms.v2
 # torchvision's Kinetics-400 video weights: the ones most fine-tuning here starts from.
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
-#: How many crops a test clip can have.
-CROPS = (1, 3, 10)
 
 
 def train_transform(
@@ -134,52 +132,23 @@ def eval_transform(
     std: Sequence[float] = KINETICS_STD,
     subtract_background: bool = False,
 ) -> nn.Module:
-    """Evaluation: resize, then the centre crop, three along the longer side, or ten.
+    """Evaluation: resize, then the centre crop, three along the longer side, or ten (`crops_of`).
 
-    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W), three crops from left to right or
-    top to bottom; ten are the corners and the centre (torchvision's order), and these mirrored.
-    With `mirror`, one or three come once more, mirrored.
+    It takes (..., T, C, H, W) and gives (crops, ..., C, T, H, W); with `mirror`, the same once
+    more, mirrored.
     """
-    if crops == 10 and mirror:
-        raise ValueError("data.mirror=True: the ten crops of data.crops=10 are mirrored already")
-    steps = [*_resized(resize), _Crops(size, crops)]
-    if mirror:
-        steps.append(_WithMirrored())
+    steps = [*_resized(resize), Crops(size, crops, mirror)]
     return nn.Sequential(*steps, normaliser(mean, std, subtract_background))
 
 
-class _WithMirrored(nn.Module):
-    def forward(self, views: Tensor) -> Tensor:
-        """Views (crops, ...) -> (2 crops, ...)."""
-        return torch.cat([views, views.flip(-1)])
+def resize_transform(
+    size: tuple[int, int], resize: int | tuple[int, int] | None = None
+) -> nn.Module:
+    """The first step of `eval_transform` alone: (K, T, C, H, W) -> (1, K, T, C, h, w) uint8.
 
-
-class _Crops(nn.Module):
-    def __init__(self, size: tuple[int, int], crops: int) -> None:
-        super().__init__()
-        if crops not in CROPS:
-            raise ValueError(
-                f"data.crops={crops}: 1 (centre), 3 (along the longer side) or 10 (corners and "
-                "centre, mirrored too)"
-            )
-        self.size, self.crops = size, crops
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (..., T, C, H, W) -> (crops, ..., T, C, height, width)."""
-        height, width = self.size
-        free_h, free_w = frames.shape[-2] - height, frames.shape[-1] - width
-        _check_size(frames, self.size)
-        if self.crops == 1:
-            corners = [(free_h // 2, free_w // 2)]
-        elif self.crops == 10:
-            corners = [(y, x) for y in (0, free_h) for x in (0, free_w)]
-            corners.append((free_h // 2, free_w // 2))
-        elif free_w >= free_h:
-            corners = [(free_h // 2, left) for left in (0, free_w // 2, free_w)]
-        else:
-            corners = [(top, free_w // 2) for top in (0, free_h // 2, free_h)]
-        found = torch.stack([frames[..., y : y + height, x : x + width] for y, x in corners])
-        return torch.cat([found, found.flip(-1)]) if self.crops == 10 else found
+    Frames that are then smaller than `size` are refused.
+    """
+    return nn.Sequential(*_resized(resize), _AtLeast(size), nn.Unflatten(0, (1, -1)))
 
 
 class _AtLeast(nn.Module):
@@ -188,17 +157,9 @@ class _AtLeast(nn.Module):
         self.size = size
 
     def forward(self, frames: Tensor) -> Tensor:
-        _check_size(frames, self.size)
+        height, width = frames.shape[-2:]
+        check_size(height, width, self.size)
         return frames
-
-
-def _check_size(frames: Tensor, size: tuple[int, int]) -> None:
-    height, width = frames.shape[-2:]
-    if height < size[0] or width < size[1]:
-        raise ValueError(
-            f"frames are {height}x{width} after data.resize, smaller than "
-            f"data.size={size[0]}x{size[1]}: enlarge data.resize or crop less"
-        )
 
 
 def _resized(resize: int | tuple[int, int] | None) -> list[nn.Module]:

@@ -2,20 +2,21 @@
 
 Every clip is decoded once and shown to all networks, so they are compared on the same samples to
 the last pixel. Clip-level counts each view as a sample of its own; video-level averages the class
-probabilities of a video's views and counts the video once.
+probabilities (or logits) of a video's views and counts the video once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
-from videowino.data.scores import count_wrong, unreadable
+from videowino.data.scores import unreadable
+from videowino.evaluation.protocols import Average
+
+TOP = 5  # classes; with so many or fewer, being among them says nothing
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Prediction:
     Attributes:
         video: index into `datamodule.videos("test")`.
         label: its class.
-        probabilities: (num_classes,) mean of the views' softmax.
+        probabilities: (num_classes,) mean of the views' softmax, or softmax of their mean logits.
         view_classes: the class each view alone is put in.
+        view_top5: whether the label is among the five best of each view; () up to five classes.
         unreadable: whether the video cannot be read, so that nothing is said and it is wrong.
     """
 
@@ -34,7 +36,23 @@ class Prediction:
     label: int
     probabilities: Tensor
     view_classes: tuple[int, ...]
+    view_top5: tuple[bool, ...] = ()
     unreadable: bool = False
+
+    @property
+    def predicted(self) -> int:
+        """The class that the video is put in; means nothing where it is unreadable."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def best(self) -> list[int]:
+        """The most probable classes, five of them or all there are, best first."""
+        return self.probabilities.topk(min(TOP, len(self.probabilities))).indices.tolist()
+
+    @property
+    def in_top5(self) -> bool:
+        """Whether the label is among the five best."""
+        return self.label in self.best
 
 
 @dataclass(frozen=True)
@@ -70,14 +88,15 @@ class Accuracy:
 class AccuracyMeter:
     """Gathers logits of test views and gives both accuracies."""
 
-    def __init__(self, num_classes: int) -> None:
-        """Starts empty, for `num_classes` classes."""
-        ks = (1, 5) if num_classes > 5 else (1,)
-        top = {f"top{k}": MulticlassAccuracy(num_classes, top_k=k, average="micro") for k in ks}
-        self._clip = MetricCollection(dict(top), prefix="clip_")
-        self._video = self._clip.clone(prefix="video_")
-        self._clips = 0
-        self._predictions: list[Prediction] = []
+    def __init__(self, num_classes: int, average: Average = "probabilities") -> None:
+        """Starts empty.
+
+        Args:
+            num_classes: classes there are.
+            average: what a video's views are averaged by.
+        """
+        self.num_classes, self.average = num_classes, average
+        self.predictions: list[Prediction] = []
 
     def update(
         self, logits: Tensor, label: Tensor, video: Tensor, bad: Tensor | None = None
@@ -96,21 +115,22 @@ class AccuracyMeter:
         if not torch.isfinite(logits).all():
             raise ValueError("the network's outputs are not finite (NaN or infinity)")
         logits, label, video = logits.float().cpu(), label.cpu(), video.cpu()
-        batch, views, _ = logits.shape
-        bad = torch.zeros(batch, dtype=torch.bool) if bad is None else bad.cpu()
+        bad = torch.zeros(len(label), dtype=torch.bool) if bad is None else bad.cpu()
         probabilities = logits.softmax(-1)
-        mean = probabilities.mean(1)
-        by_clip = label.repeat_interleave(views)
-        wrong = count_wrong(probabilities.flatten(0, 1), by_clip, bad.repeat_interleave(views))
-        self._clip.update(wrong, by_clip)
-        self._video.update(count_wrong(mean, label, bad), label)
-        self._clips += batch * views
+        by_logits = self.average == "logits"
+        mean = logits.mean(1).softmax(-1) if by_logits else probabilities.mean(1)
         classes = probabilities.argmax(-1)
-        self._predictions += [
+        among = _among(probabilities, label) if self.num_classes > TOP else None
+        self.predictions += [
             Prediction(
-                int(video[i]), int(label[i]), mean[i], tuple(classes[i].tolist()), bool(bad[i])
+                video=int(video[i]),
+                label=int(label[i]),
+                probabilities=mean[i],
+                view_classes=tuple(classes[i].tolist()),
+                view_top5=() if among is None else tuple(among[i].tolist()),
+                unreadable=bool(bad[i]),
             )
-            for i in range(batch)
+            for i in range(len(label))
         ]
 
     def compute(self) -> Accuracy:
@@ -119,19 +139,38 @@ class AccuracyMeter:
         Raises:
             ValueError: nothing was added.
         """
-        if not self._predictions:
-            raise ValueError("no test video to evaluate on")
-        figures = {**self._clip.compute(), **self._video.compute()}
-        percent = {name: 100 * float(value) for name, value in figures.items()}
-        return Accuracy(
-            clip_top1=percent["clip_top1"],
-            clip_top5=percent.get("clip_top5"),
-            video_top1=percent["video_top1"],
-            video_top5=percent.get("video_top5"),
-            clips=self._clips,
-            videos=len(self._predictions),
-            predictions=tuple(self._predictions),
-        )
+        return accuracy_of(self.predictions)
+
+
+def accuracy_of(predictions: Sequence[Prediction]) -> Accuracy:
+    """Both accuracies of predictions, one a video; those of `merge_predictions`, for example.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not predictions:
+        raise ValueError("no test video to evaluate on")
+    clips = sum(len(p.view_classes) for p in predictions)
+    read = [p for p in predictions if not p.unreadable]
+    top5 = bool(predictions[0].view_top5)
+
+    def percent(hits: int, of: int) -> float:
+        return 100 * hits / of
+
+    return Accuracy(
+        clip_top1=percent(sum(p.view_classes.count(p.label) for p in read), clips),
+        clip_top5=percent(sum(sum(p.view_top5) for p in read), clips) if top5 else None,
+        video_top1=percent(sum(p.predicted == p.label for p in read), len(predictions)),
+        video_top5=percent(sum(p.in_top5 for p in read), len(predictions)) if top5 else None,
+        clips=clips,
+        videos=len(predictions),
+        predictions=tuple(predictions),
+    )
+
+
+def _among(scores: Tensor, label: Tensor) -> Tensor:
+    """Whether the label is among the best: scores (B, V, num_classes), label (B,) -> (B, V)."""
+    return (scores.topk(TOP, dim=-1).indices == label[:, None, None]).any(-1)
 
 
 def evaluate(

@@ -57,7 +57,7 @@ def load_network(
         FileNotFoundError: No such file.
         ValueError: It is neither, or a deployed model without class names or preprocessing.
     """
-    if zipfile.is_zipfile(path) or Path(path).suffix == ".ckpt":
+    if is_checkpoint(path):
         found = _from_checkpoint(path)
         if not deployed:
             return found
@@ -70,6 +70,11 @@ def load_network(
         )
         return Loaded(model, found.class_names, found.preprocessing)
     return _from_deployed(path, load(path, progress=progress))
+
+
+def is_checkpoint(path: str | PathLike[str]) -> bool:
+    """Whether a file is to be read as a checkpoint, not as a deployed model."""
+    return zipfile.is_zipfile(path) or Path(path).suffix == ".ckpt"
 
 
 def _from_deployed(path: str | PathLike[str], model: DeployedModel) -> Loaded:

@@ -123,7 +123,7 @@ def data_of(networks: Sequence[Network], **overrides: Any) -> VideoDataModule:
             class count.
     """
     paths = [network.checkpoint for network in networks if network.checkpoint is not None]
-    data = load_datamodule(paths[0], **_typed(type(load_datamodule(paths[0])), overrides))
+    data = load_datamodule(paths[0], **typed(type(load_datamodule(paths[0])), overrides))
     classes = read_checkpoint(paths[0])["hyper_parameters"]["num_classes"]
     if data.num_classes != classes:
         raise ValueError(
@@ -132,12 +132,12 @@ def data_of(networks: Sequence[Network], **overrides: Any) -> VideoDataModule:
         )
     data.setup("test")
     for path in paths:
-        for message in _misfits(path, data):
+        for message in misfits(path, data):
             warnings.warn(message, stacklevel=2)
     return data
 
 
-def _typed(kind: type[VideoDataModule], overrides: dict[str, Any]) -> dict[str, Any]:
+def typed(kind: type[VideoDataModule], overrides: dict[str, Any]) -> dict[str, Any]:
     """The overrides as the types that the data module declares; unknown names pass."""
     given = {name: value for name, value in overrides.items() if name in parameters(kind)}
     parser = ArgumentParser(exit_on_error=False)
@@ -149,7 +149,8 @@ def _typed(kind: type[VideoDataModule], overrides: dict[str, Any]) -> dict[str, 
     return overrides | {name: parsed.data[name] for name in given}
 
 
-def _misfits(path: str, data: VideoDataModule) -> list[str]:
+def misfits(path: str, data: VideoDataModule) -> list[str]:
+    """Why a checkpoint's accuracy on the test videos is not what it seems, a line each."""
     own = load_datamodule(path, root=data.hparams["root"])
     messages = []
     known = {key: plain(own.hparams[key]) for key in _CLIP if key in data.hparams}
@@ -195,12 +196,16 @@ def _swapped(model: nn.Module, classifiers: dict[Path, VideoClassifier]) -> nn.M
     return swapped.eval()
 
 
+def short_name(path: str | PathLike[str]) -> str:
+    """The run's name for a checkpoint in a run folder, else the file's."""
+    path = Path(path)
+    run = path.parent.parent.name if path.parent.name == "checkpoints" else ""
+    stem = path.stem if path.stem != "last" or not run else ""
+    return "/".join(part for part in (run, stem) if part)
+
+
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
-    """The run's name for checkpoints in run folders, else the file's; the path where not unique."""
-    names = {}
-    for path in paths:
-        run = path.parent.parent.name if path.parent.name == "checkpoints" else ""
-        stem = path.stem if path.stem != "last" or not run else ""
-        names[path] = "/".join(part for part in (run, stem) if part)
+    """Short names; the path where they are not unique."""
+    names = {path: short_name(path) for path in paths}
     found = list(names.values())
     return {path: name if found.count(name) == 1 else str(path) for path, name in names.items()}

@@ -1,38 +1,70 @@
-"""Views of a video at test time: K clips x C crops, as published protocols count them."""
+"""The views that protocols take of a video, each computed once however many protocols take it."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
-from videowino.data.transforms import CROPS
+from torch import Tensor
+
+from videowino.data.crops import Crop, crops_of
+from videowino.evaluation.protocols import Protocol
+
+
+class View(NamedTuple):
+    """A crop of a clip: the clip's row among those that were decoded, and the crop."""
+
+    row: int
+    crop: Crop
+
+    def cut(self, clips: Tensor, size: tuple[int, int]) -> Tensor:
+        """Of clips (K, T, C, H, W), this view: (T, C, height, width)."""
+        return self.crop.cut(clips[self.row], size)
 
 
 class Views(NamedTuple):
-    """K clips spread over the video, each in C crops."""
+    """Those of a video.
 
-    clips: int
-    crops: int
-
-    def __str__(self) -> str:
-        return f"{self.clips}x{self.crops}"
-
-
-def parse_views(text: str) -> list[Views]:
-    """1x1,10x3 as [Views(1, 1), Views(10, 3)].
-
-    Raises:
-        ValueError: it is no such list, or names a protocol twice.
+    Attributes:
+        distinct: what the network has to see.
+        of: for each protocol the places in `distinct` of its views, a place more than once where
+            crops coincide (as where the frame is no larger than the crop); crop by crop, and the
+            clips of each in order, as the data modules' test batches are.
     """
-    found: list[Views] = []
-    for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(\d+)x(\d+)", part)
-        if match is None or int(match[1]) < 1 or int(match[2]) not in CROPS:
-            raise ValueError(
-                f"views={text}: clips x crops, as 1x1,10x3; crops are one of "
-                f"{', '.join(map(str, CROPS))}"
-            )
-        found.append(Views(int(match[1]), int(match[2])))
-    if len(set(found)) < len(found):
-        raise ValueError(f"views={text}: a protocol is given twice")
-    return found
+
+    distinct: list[View]
+    of: dict[Protocol, list[int]]
+
+
+class ViewPlan:
+    """Which views there are of frames of a size.
+
+    Args:
+        protocols: one or more.
+        size: height and width that the network sees.
+    """
+
+    def __init__(self, protocols: Sequence[Protocol], size: tuple[int, int]) -> None:
+        self.protocols, self.size = list(protocols), size
+        #: Numbers of clips to decode, as `VideoDataModule.resized_dataloader` takes them.
+        self.clips = list(dict.fromkeys(protocol.clips for protocol in protocols))
+        self.views = cache(self._views)
+
+    def _views(self, height: int, width: int) -> Views:
+        """The views of a video of this size.
+
+        Raises:
+            ValueError: it is smaller than a crop.
+        """
+        places: dict[View, int] = {}
+        of = {}
+        for protocol in self.protocols:
+            first = sum(self.clips[: self.clips.index(protocol.clips)])
+            crops = crops_of(height, width, self.size, protocol.crops, protocol.mirror)
+            of[protocol] = [
+                places.setdefault(View(first + clip, crop), len(places))
+                for crop in crops
+                for clip in range(protocol.clips)
+            ]
+        return Views(list(places), of)

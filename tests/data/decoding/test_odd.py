@@ -7,9 +7,8 @@ import torch
 from tests.data.conftest import frame_numbers
 from tests.data.decoding.conftest import needs_torchcodec
 from tests.data.odd_videos import BROKEN, FRAMES, NAMED, make_odd_videos, uneven_times
-from videowino.data.decoding import KeptVideo, open_video, torchcodec_reader
+from videowino.data.decoding import DecoderError, KeptVideo, open_video, torchcodec_reader
 from videowino.data.decoding.even_time import even_order
-
 
 DECODERS = ["auto", "pyav", pytest.param("torchcodec", marks=needs_torchcodec)]
 ALL = pytest.mark.parametrize("decoder", DECODERS)
@@ -86,6 +85,8 @@ def test_even_order(times, order):
 
 def test_without_torchcodec(odd, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torchcodec.decoders", None)
-    with pytest.raises(ValueError, match=r"data.decoder='torchcodec': cannot be loaded .*install"):
+    with pytest.raises(
+        DecoderError, match=r"data.decoder='torchcodec': cannot be loaded .*install"
+    ):
         open_video(odd["good"], "torchcodec")
     assert "videowino[torchcodec]" in torchcodec_reader.INSTALL

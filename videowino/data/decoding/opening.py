@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from videowino.data.bad_videos import NoFaultOfAVideo
 from videowino.data.decoding.decord_reader import open_decord
 from videowino.data.decoding.even_time import EvenTime, even_order
 from videowino.data.decoding.header import Header, read_header
 from videowino.data.decoding.matroska import missing_share
 from videowino.data.decoding.packets import Packets, read_packets
 from videowino.data.decoding.pyav_reader import PyAVReader
-from videowino.data.decoding.reader import TAIL_SHARE, FrameReader, check_whole
+from videowino.data.decoding.reader import TAIL_SHARE, DecoderError, FrameReader, check_whole
 from videowino.data.decoding.torchcodec_reader import TorchCodecReader
 from videowino.data.decoding.upright import Upright
 
@@ -37,8 +36,7 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
         ValueError: the file is empty, corrupt, truncated (where its header tells: a stream
             without frame count or size, as live recordings are, ends where it ends) or holds no
             video; or the decoder is unknown.
-        NoFaultOfAVideo: a ValueError; the decoder is not installed, or cannot be trusted with this
-            file, which is none of the file's faults.
+        DecoderError: the decoder is not installed, or is not for this file, which others read.
     """
     if decoder not in DECODERS:
         raise ValueError(f"data.decoder={decoder!r}: choose one of {', '.join(DECODERS)}")
@@ -66,28 +64,34 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
 
 def _reader(path: Path, decoder: str, header: Header, packets: Packets) -> FrameReader:
     if decoder == "torchcodec":
-        reader = TorchCodecReader(path, header)
         # Where a file does not tell when frames are shown, it returns neighbours (all of HMDB51);
         # it turns frames, and does not mirror them.
-        told = bool(packets.times) and reader.num_frames == packets.count
-        if not told or header.mirrored or not header.indexed:
-            raise _untrusted(path, decoder)
+        if not packets.times or header.mirrored or not header.indexed:
+            raise _not_for(path, decoder, header, packets)
+        try:
+            reader = TorchCodecReader(path, header)
+        except ValueError:
+            raise _not_for(path, decoder, header, packets) from None
+        if reader.num_frames != packets.count:
+            raise _not_for(path, decoder, header, packets)
         return reader
     if decoder == "decord":
         if importlib.util.find_spec("decord") is None:
-            raise NoFaultOfAVideo(
+            raise DecoderError(
                 "data.decoder='decord': not installed; `pip install decord2`, or use pyav"
             )
         found = open_decord(path, header, packets)
         if found is None:
-            raise _untrusted(path, decoder)
+            raise _not_for(path, decoder, header, packets)
         return found
     # PyAV is right on every file, and with key frames to go to the fastest on each size measured
     # (python -m benchmarks.data).
     return PyAVReader(path, header, packets)
 
 
-def _untrusted(path: Path, decoder: str) -> NoFaultOfAVideo:
-    return NoFaultOfAVideo(
+def _not_for(path: Path, decoder: str, header: Header, packets: Packets) -> DecoderError:
+    """What to raise, unless it is the file that is broken."""
+    PyAVReader(path, header, packets).get_frames([0])
+    return DecoderError(
         f"{path}: {decoder} cannot read single frames of it; set data.decoder=auto or pyav"
     )

@@ -18,6 +18,13 @@ _TAIL_FRAMES = 3
 TAIL_SHARE = 0.05
 
 
+class DecoderError(RuntimeError):
+    """The decoder asked for is not installed, or is not for a file that others read.
+
+    No `ValueError`, which of a video means that another can take its place.
+    """
+
+
 class FrameReader(Protocol):
     """The frames of one open file, as a viewer sees them: upright, at an even rate."""
 

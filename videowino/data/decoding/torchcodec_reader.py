@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from videowino.data.bad_videos import NoFaultOfAVideo
 from videowino.data.decoding.header import Header
-from videowino.data.decoding.reader import arrange, distinct
+from videowino.data.decoding.reader import DecoderError, arrange, distinct
 
 INSTALL = (
     "`pip install videowino[torchcodec]`, and FFmpeg's shared libraries, which it loads "
@@ -22,7 +21,7 @@ class TorchCodecReader:
     """See `FrameReader`; frames are upright as they come.
 
     Raises:
-        NoFaultOfAVideo: torchcodec cannot be loaded.
+        DecoderError: torchcodec cannot be loaded.
         ValueError: it cannot read the file.
     """
 
@@ -31,7 +30,7 @@ class TorchCodecReader:
             from torchcodec.decoders import VideoDecoder
         except (ImportError, OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise NoFaultOfAVideo(
+            raise DecoderError(
                 f"data.decoder='torchcodec': cannot be loaded ({reason}); install it: {INSTALL}"
             ) from None
         self.path, self.fps = path, header.fps
