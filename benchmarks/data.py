@@ -40,7 +40,7 @@ from benchmarks.results_table import around, write_between
 from videowino.cli import require
 from videowino.cli import run as run_main
 from videowino.data import SyntheticMotion
-from videowino.data.decoding import DECODERS, open_video
+from videowino.data.decoding import DECODERS, DecoderError, open_video
 from videowino.evaluation.environment import describe
 from videowino.models import create_model
 from videowino.timing import alternate, using_threads
@@ -166,7 +166,7 @@ def _reads(source: Source, decoder: str) -> bool:
     try:
         for path in source.paths:
             open_video(path, decoder)
-    except ValueError:
+    except (ValueError, DecoderError):
         return False
     return True
 

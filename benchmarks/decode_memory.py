@@ -23,7 +23,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 from rich.table import Table
 
 from videowino.cli import run as run_main
-from videowino.data.decoding import open_video
+from videowino.data.decoding import DecoderError, open_video
 from videowino.data.splits import VIDEO_SUFFIXES
 
 _FRAMES = 16  # a clip
@@ -85,7 +85,7 @@ def decode(decoder: str, paths: Sequence[Path], clips: int, told: Connection) ->
 def _takes(path: Path, decoder: str) -> bool:
     try:
         open_video(path, decoder).get_frames([0])
-    except ValueError:
+    except (ValueError, DecoderError):
         return False
     return True
 

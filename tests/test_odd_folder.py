@@ -61,9 +61,12 @@ def test_training_and_testing_on_it(root, workers, tmp_path):
         named = [line for line in said.splitlines() if f"{kind}.avi: " in line]
         replaced = [line for line in named if "another clip takes its place" in line]
         assert len(replaced) == 1, (kind, named)
+    assert "train videos cannot be read: other clips took their places" in fit.stdout
     test = run("test", "--ckpt_path", "run/checkpoints/last.ckpt", cwd=tmp_path)
     assert test.returncode == 0, test.stderr[-3000:]
     assert (test.stdout + test.stderr).count("; it counts as wrong") == len(UNREADABLE)
+    total = f"{len(UNREADABLE)} of {listed} test videos cannot be read and count as wrong"
+    assert total in test.stdout
     predict = run(
         *("predict", "--ckpt_path", "run/checkpoints/last.ckpt", "--run", "said"), cwd=tmp_path
     )

@@ -32,7 +32,7 @@ _USER_ERRORS = (
     argparse.ArgumentError,
 )
 # By name: importing Lightning takes seconds.
-_NAMED_USER_ERRORS = ("MisconfigurationException", "ShardError")
+_NAMED_USER_ERRORS = ("MisconfigurationException", "ShardError", "DecoderError")
 
 
 def run(main: Callable[[], object]) -> NoReturn:

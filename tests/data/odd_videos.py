@@ -88,6 +88,8 @@ def write(
     times: list[int] | None = None,
     gop: int = 1,
     b_frames: int = 0,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Encode T H W C uint8.
 
@@ -99,12 +101,15 @@ def write(
         times: When frames are shown, in 1/25 s; one after the other if None.
         gop: From key frame to key frame.
         b_frames: Between others.
+        options: The encoder's, beside those.
+        container_options: The container's.
     """
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=FPS)
         stream.height, stream.width = video.shape[1:3]
         stream.pix_fmt = pix_fmt
-        stream.options = {"sc_threshold": "1000000000"}  # key frames at the end of each gop alone
+        # Key frames at the end of each gop alone.
+        stream.options = {"sc_threshold": "1000000000", **(options or {})}
         context = stream.codec_context
         context.gop_size, context.max_b_frames, context.thread_count = gop, b_frames, 1
         context.time_base = Fraction(1, FPS)
@@ -129,12 +134,17 @@ def with_frame_count(avi: bytes, count: int) -> bytes:
     return bytes(changed)
 
 
-def rotate(mp4: Path) -> Path:
-    """Set the display matrix to 90 degrees clockwise, as a phone held upright does."""
+def rotate(mp4: Path, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> Path:
+    """Set the display matrix; to 90 degrees clockwise, as a phone held upright does.
+
+    Args:
+        mp4: The file, changed in place.
+        matrix: a, b, c, d: the pixel at (x, y) is shown at (a x + c y, b x + d y).
+    """
     content = bytearray(mp4.read_bytes())
     header = content.index(b"tkhd")
     assert content[header + 4] == 0, "version 0 of the track header is what FFmpeg writes"
-    one = 1 << 16
-    struct.pack_into(">9i", content, header + 44, 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (number << 16 for number in matrix)
+    struct.pack_into(">9i", content, header + 44, a, b, 0, c, d, 0, 0, 0, 1 << 30)
     mp4.write_bytes(content)
     return mp4

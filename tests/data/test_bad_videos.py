@@ -1,14 +1,18 @@
 """Files that cannot be read: replaced in training, wrong in tests, named once, and not too many."""
 
 import ctypes
+import os
 import warnings
 
 import pytest
 import torch
 
-from tests.data.conftest import write_folder, write_lists
+from tests.data import odd_videos
+from tests.data.conftest import write_counting, write_folder, write_lists
+from videowino.cli import is_user_error
 from videowino.data import VideoFolder, dataset
 from videowino.data.bad_videos import BadVideos, collate
+from videowino.data.decoding import DecoderError
 from videowino.data.scores import count_wrong, unreadable
 
 SMALL = {"frames": 4, "size": (16, 24), "resize": None, "batch_size": 4}
@@ -101,6 +105,67 @@ def test_absent_and_short_and_hanging_clips(broken, monkeypatch):
     late = "v_Jump_g02_c01.avi: decoding took longer than 0.3 s (data.decode_timeout)"
     assert any(late in text for text in said)
     assert len(said) == 3 and len(seen) == 12
+
+
+def half_broken(path):
+    """Twelve frames, of which the last four do not decode: their packets are blank."""
+    content = bytearray(write_counting(path).read_bytes())
+    place = content.index(b"movi") + 4
+    for number in range(12):
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        if number >= 8:
+            content[place + 8 : place + 8 + size] = bytes(size)
+        place += 8 + size + size % 2
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("cache_gb", [0, 0.1])
+@pytest.mark.filterwarnings("ignore:.*corrupt")
+def test_a_partly_broken_file_is_the_same_for_any_process(broken, cache_gb):
+    """Whatever was read of it before: clips of its good frames are taken, others replaced."""
+    half_broken(broken / "videos" / "Jump" / "v_Jump_g01_c01.avi")
+    alone = VideoFolder(root=str(broken), num_workers=0, cache_gb=0, **SMALL)
+    alone.setup("fit")
+    keys = [(0, seed) for seed in range(12)]
+    fresh = [alone.dataset("train", alone._train_transform)[key]["video"] for key in keys]
+    data = VideoFolder(root=str(broken), num_workers=0, cache_gb=cache_gb, **SMALL)
+    data.setup("fit")
+    samples = data.dataset("train", data._train_transform)
+    assert [samples[key]["video"] for key in keys] == fresh
+    assert 0 < fresh.count(0) < len(keys)
+
+
+def test_a_pipe_named_as_a_video_does_not_hang(broken):
+    path = broken / "videos" / "Jump" / "v_Jump_g02_c01.avi"
+    path.unlink()
+    os.mkfifo(path)
+    data = VideoFolder(root=str(broken), num_workers=0, missing="warn", **SMALL)
+    with pytest.warns(UserWarning, match="not in|no such|empty"):
+        seen, _, _ = epoch(data, data.train_dataloader())
+    assert len(seen) in (11, 12)
+
+
+def test_a_decoder_that_is_not_for_a_file_makes_no_bad_video(broken):
+    """The file is good: it may neither be replaced nor count as wrong."""
+    path = broken / "videos" / "Jump" / "v_Jump_g02_c01.avi"
+    odd_videos.write(path, odd_videos.counting(6), gop=6, b_frames=2)
+    data = VideoFolder(root=str(broken), num_workers=0, decoder="decord", **SMALL)
+    data.setup("fit")
+    index = [video.path for video in data.videos("train")].index(path)
+    with pytest.raises(DecoderError, match="v_Jump_g02_c01.avi: decord cannot read .*set data.dec"):
+        data.dataset("train", data._train_transform)[index, 0]
+    assert is_user_error(DecoderError("x"))
+
+
+def test_what_there_were_in_the_end(tmp_path):
+    bad = BadVideos("test", [None] * 30, 0.1, tmp_path)
+    assert str(bad) == "" and bad.of_all_processes() is bad
+    with pytest.warns(UserWarning):
+        bad.add(3, "a.avi: broken")
+    assert str(bad) == "1 of 30 test videos cannot be read and count as wrong"
+    trained = BadVideos("train", [None] * 30, 0.1, tmp_path)
+    trained.reasons = bad.reasons
+    assert str(trained) == "1 of 30 train videos cannot be read: other clips took their places"
 
 
 @pytest.mark.parametrize(

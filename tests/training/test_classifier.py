@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from videowino.callbacks import ColumnSparsity
 from videowino.training import WinogradConfig
@@ -93,6 +94,26 @@ def test_accuracy_of_clips_and_of_videos(make_classifier, make_trainer, data):
     assert metrics["test/video_top1"] == pytest.approx(1 / 12)
     assert metrics["test/clip_top5"] == pytest.approx(22 / 24)
     assert metrics["test/video_top5"] == pytest.approx(11 / 12)
+
+
+def test_videos_that_cannot_be_read_are_wrong_whatever_is_said_of_them(
+    make_classifier, make_trainer
+):
+    classifier = make_classifier()
+    label = torch.arange(12) % 6
+    logits = torch.zeros(12, 2, 6)
+    logits[torch.arange(12), :, label] = 20.0
+    parts = iter(logits.split(4))
+    classifier.video_logits = lambda clip: next(parts)
+    samples = [
+        {"clip": torch.zeros(1), "label": label[n], "video": n, "unreadable": n < 3}
+        for n in range(12)
+    ]
+    loader = DataLoader(samples, batch_size=4)
+    (metrics,) = make_trainer().test(classifier, loader, verbose=False)
+    for name in ("clip_top1", "clip_top5", "video_top1", "video_top5"):
+        assert metrics[f"test/{name}"] == pytest.approx(9 / 12)
+    assert metrics["test/loss"] < 1e-6  # of those that were seen
 
 
 @pytest.mark.parametrize(

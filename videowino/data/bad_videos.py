@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import torch.distributed
 from torch.utils.data import default_collate
 
 from videowino.data.splits import Video
@@ -46,6 +46,25 @@ class BadVideos:
             raise ValueError(self._too_many())
         what = "another clip takes its place" if self.part == "train" else "it counts as wrong"
         warnings.warn(f"{reason}; {what}", stacklevel=2)
+
+    def of_all_processes(self) -> BadVideos:
+        """Those that any process met, the same in each; all of them must ask."""
+        if not torch.distributed.is_initialized():
+            return self
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, self.reasons)
+        merged = BadVideos(self.part, self.videos, self.share, self.root)
+        merged.reasons = {index: why for part in parts for index, why in part.items()}
+        return merged
+
+    def __str__(self) -> str:
+        """What there were in the end, in a line; nothing where there were none."""
+        if not self.reasons:
+            return ""
+        those = f"{len(self.reasons)} of {len(self.videos)} {self.part} videos cannot be read"
+        if self.part == "train":
+            return f"{those}: other clips took their places"
+        return f"{those} and count as wrong"
 
     def _too_many(self) -> str:
         first = "; ".join(list(self.reasons.values())[:_NAMED])

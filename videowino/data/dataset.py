@@ -77,6 +77,7 @@ class VideoDataset(Dataset):
         Raises:
             ValueError: none of many other clips can be read either; one line with a path.
             ShardError: a shard is absent, altered or cannot be reached.
+            DecoderError: the decoder is not installed, or not for a file.
         """
         if isinstance(key, Batch):
             return collate([self[sample] for sample in key.samples])
@@ -127,15 +128,19 @@ class VideoDataset(Dataset):
         """
         if index in self._bad:
             raise ValueError(self._bad[index])
-        name = self.name(index)
+        name, reader = self.name(index), None
         try:
-            return make(self._open(index))
+            reader = self._open(index)
+            return make(reader)
         except _BAD as error:
-            text = str(error)
-            if isinstance(error, TimeoutError):
+            text, late = str(error), isinstance(error, TimeoutError)
+            if late:
                 text = f"decoding {text} (data.decode_timeout)"
-            self._bad[index] = text if name in text else f"{name}: {text}"
-            raise ValueError(self._bad[index]) from None
+            text = text if name in text else f"{name}: {text}"
+            # Not where some frames do not decode: others may, in whichever process is next.
+            if late or reader is None or reader.num_frames < self.sampler.span:
+                self._bad[index] = text
+            raise ValueError(text) from None
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
@@ -143,7 +148,12 @@ class VideoDataset(Dataset):
         reader: FrameReader = self._limited(self.opening(index))
         if reader.num_bytes > self._room:
             return reader
-        kept = self._limited(lambda: KeptVideo(reader))
+        try:
+            kept = self._limited(lambda: KeptVideo(reader))
+        except TimeoutError:
+            raise
+        except _BAD:  # of some frames; a clip may do without them
+            return reader
         self._room -= reader.num_bytes
         self._kept[index] = kept
         return kept

@@ -254,9 +254,24 @@ class TrainCLI(LightningCLI):
                 "--trainer.max_epochs (or max_steps)",
                 flush=True,
             )
+        self._say_bad("fit", "validate")
         profiler = self.trainer.profiler  # type: ignore[attr-defined]
         if summary := profiler.summary():
             print(summary, flush=True)
+
+    def after_validate(self) -> None:
+        """Say how many videos could not be read."""
+        self._say_bad("validate")
+
+    def after_test(self) -> None:
+        """Say how many videos could not be read."""
+        self._say_bad("test")
+
+    def _say_bad(self, *stages: str) -> None:
+        for stage in stages:
+            bad = self.datamodule.bad_videos(stage).of_all_processes()
+            if bad.reasons and self.trainer.is_global_zero:
+                print(bad, flush=True)
 
     def predict(self, **options: Any) -> None:
         """Write the classes of the test videos to predictions.csv, or print them without --run."""

@@ -9,7 +9,7 @@ import torch
 
 from tests.data import odd_videos
 from tests.data.conftest import frame_numbers, write_counting
-from videowino.data.decoding import KeptVideo, open_video, opening
+from videowino.data.decoding import DecoderError, KeptVideo, open_video, opening
 from videowino.data.decoding.packets import Packets
 from videowino.data.decoding.pyav_reader import PyAVReader
 
@@ -44,21 +44,6 @@ def test_indices_outside_the_video_are_an_error(counting, decoder):
 
 
 @pytest.mark.data
-def test_decoders_agree_on_real_files(shared_data):
-    paths = sorted((shared_data / "ucf101" / "videos").rglob("*.avi"))
-    paths += sorted((shared_data / "survfight" / "videos").rglob("*.avi"))[::100]
-    paths += sorted((shared_data / "avletters" / "videos").rglob("*.mp4"))[::260]
-    assert len(paths) == 10
-    for path in paths:
-        one, other = open_video(path, "decord"), open_video(path, "pyav")
-        assert one.num_frames == other.num_frames
-        assert one.fps == other.fps
-        last = one.num_frames - 1
-        for indices in ([0, 5, last // 2], [0, last // 2, last], [last - 1], range(last + 1)):
-            assert torch.equal(one.get_frames(indices), other.get_frames(indices)), path
-
-
-@pytest.mark.data
 def test_packed_bitstreams_are_read_frame_by_frame(shared_data):
     """All of HMDB51 is so; decord gives a neighbour of the frame asked for."""
     paths = sorted((shared_data / "hmdb51" / "videos").rglob("*.avi"))
@@ -72,7 +57,7 @@ def test_packed_bitstreams_are_read_frame_by_frame(shared_data):
         wanted = [every[min(i, len(every) - 1)] for i in indices]
         got = video.get_frames(indices).permute(0, 2, 3, 1).numpy()
         assert np.array_equal(got, np.stack(wanted)), path
-        with pytest.raises(ValueError, match="decord cannot read single frames"):
+        with pytest.raises(DecoderError, match="decord cannot read single frames"):
             open_video(path, "decord")
 
 
@@ -188,7 +173,7 @@ def test_pyav_takes_over_where_decord_fails(counting, monkeypatch):
 def test_without_decord(counting, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert frame_numbers(open_video(counting).get_frames([9])) == [9]
-    with pytest.raises(ValueError, match="data.decoder='decord': not installed"):
+    with pytest.raises(DecoderError, match="data.decoder='decord': not installed"):
         open_video(counting, "decord")
 
 

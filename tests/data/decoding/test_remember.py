@@ -60,3 +60,16 @@ def test_a_video_written_anew_is_read_anew(tmp_path):
     write_counting(path, frames=7)
     for decoder in ("auto", "pyav"):
         assert open_video(path, decoder).num_frames == 7
+
+
+def test_another_file_under_the_same_name(tmp_path):
+    """Of the same size, and of the same time, as copies keep it."""
+    path, other = tmp_path / "notes", tmp_path / "other"
+    read = remembered(lambda path: path.read_text())
+    path.write_text("one")
+    other.write_text("two")
+    for file in (path, other):
+        os.utime(file, ns=(5, 5))
+    assert read(path) == "one"
+    os.replace(other, path)
+    assert read(path) == "two"

@@ -2,6 +2,6 @@
 
 from videowino.data.decoding.kept import KeptVideo
 from videowino.data.decoding.opening import DECODERS, open_video
-from videowino.data.decoding.reader import FrameReader
+from videowino.data.decoding.reader import DecoderError, FrameReader
 
-__all__ = ["DECODERS", "FrameReader", "KeptVideo", "open_video"]
+__all__ = ["DECODERS", "DecoderError", "FrameReader", "KeptVideo", "open_video"]

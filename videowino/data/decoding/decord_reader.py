@@ -1,8 +1,9 @@
 """Frames by decord, which seeks and converts only what is asked for.
 
-It trusts the index of a file too much: where the container's frame count and its own differ, or
-where a DivX "packed bitstream" puts two key packets in a row (all of HMDB51), it returns neighbours
-of the frame asked for. Such files are not for it.
+It trusts the index of a file too much: where frames are not stored in the order that they are shown
+in (.avi files, open groups of pictures), where some are not shown, or where there is no index, it
+returns neighbours of the frame asked for. Such files are not for it, and none that is to be turned,
+which it does by halves.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from videowino.data.decoding.header import Header
+from videowino.data.decoding.packets import Packets
 from videowino.data.decoding.pyav_reader import PyAVReader
 from videowino.data.decoding.reader import arrange, distinct
 
@@ -26,8 +28,12 @@ from videowino.data.decoding.reader import arrange, distinct
 _UNSAFE_TAIL = 2
 
 
-def open_decord(path: Path, header: Header) -> DecordReader | None:
+def open_decord(path: Path, header: Header, packets: Packets) -> DecordReader | None:
     """A reader; None where decord cannot open the file or cannot be trusted with it."""
+    if not header.indexed or not header.upright:
+        return None
+    if not packets.times or packets.leading or packets.hidden:
+        return None
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
@@ -37,9 +43,13 @@ def open_decord(path: Path, header: Header) -> DecordReader | None:
         video = decord.VideoReader(str(path), num_threads=1)
     except (decord.DECORDError, RuntimeError):
         return None
-    keys = np.asarray(video.get_key_indices())
-    packed = len(keys) < len(video) and bool((np.diff(keys) == 1).any())
-    if packed or (header.frames and len(video) != header.frames):
+    if len(video) != packets.count or (header.frames and len(video) != header.frames):
+        return None
+    # It must find every frame where the packets say that it is.
+    shown = np.asarray(video.get_frame_timestamp(np.arange(len(video))), np.float64)[:, 0]
+    times = np.asarray(packets.times, np.float64) * packets.unit
+    off = np.abs((shown - shown[0]) - (times - times[0])).max()
+    if off > 0.25 * np.diff(times, append=np.inf).min():
         return None
     return DecordReader(path, video, header)
 

@@ -21,11 +21,12 @@ class EvenTime:
     Args:
         reader: gives frames one after the other, whenever they are shown.
         order: for each frame at the even rate, which of those it is; see `even_order`.
+        fps: the even rate.
     """
 
-    def __init__(self, reader: FrameReader, order: np.ndarray) -> None:
+    def __init__(self, reader: FrameReader, order: np.ndarray, fps: float) -> None:
         assert len(order) == reader.num_frames
-        self.num_frames, self.num_bytes, self.fps = reader.num_frames, reader.num_bytes, reader.fps
+        self.num_frames, self.num_bytes, self.fps = reader.num_frames, reader.num_bytes, fps
         self._reader, self._order = reader, order
 
     def get_frames(self, indices: Sequence[int] | Tensor) -> Tensor:

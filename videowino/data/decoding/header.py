@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
+import numpy as np
 
 from videowino.data.decoding.remember import remembered
 
-# Containers that can say that a picture is to be turned, or shown for longer than its neighbours.
-_MODERN = ("mov", "mp4", "matroska", "webm")
-_UNEVEN = 0.01  # between the mean rate and the usual one, relative
+# By FFmpeg's first name of each. Those that can say that a picture is to be turned, and those that
+# say when each one is shown (streams do too, but their clocks may jump).
+_TURNING = ("mov", "matroska")
+_TIMED = ("mov", "matroska", "flv", "asf")
+_INDEXED = ("mov", "matroska", "flv", "avi")
 
 
 class Header(NamedTuple):
@@ -21,15 +25,32 @@ class Header(NamedTuple):
         frames: as declared; 0 where the container does not say.
         fps: mean frames a second.
         frame_bytes: of a decoded frame.
-        turns: quarter turns, counter-clockwise, that make frames upright.
-        timed: whether frames may be shown for unequal times.
+        container: FFmpeg's name: "avi", "mov" (.mp4 too), "matroska" (.webm too), ...
+        mirrored: whether frames are to be mirrored, left to right, before they are turned.
+        turns: quarter turns, counter-clockwise, that then make them upright.
     """
 
     frames: int
     fps: float
     frame_bytes: int
+    container: str = ""
+    mirrored: bool = False
     turns: int = 0
-    timed: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether frames may be shown for unequal times."""
+        return self.container in _TIMED
+
+    @property
+    def indexed(self) -> bool:
+        """Whether FFmpeg goes to key frames by an index; elsewhere it may land between them."""
+        return self.container in _INDEXED
+
+    @property
+    def upright(self) -> bool:
+        """Whether frames are stored as they are to be seen."""
+        return not (self.mirrored or self.turns)
 
 
 @remembered
@@ -49,21 +70,34 @@ def read_header(path: Path) -> Header:
             if not height * width or context.pix_fmt is None:
                 raise ValueError(f"{path}: no frame can be decoded: empty or corrupt video stream")
             fps = float(stream.average_rate or stream.guessed_rate or 0)
-            usual = float(stream.guessed_rate or 0)
-            modern = any(name in container.format.name for name in _MODERN)
-            timed = modern and abs(fps - usual) > _UNEVEN * fps
-            frames, turns = stream.frames, _turns(container) if modern else 0
-            return Header(frames, fps, 3 * height * width, turns, timed)
+            name = container.format.name.split(",")[0]
+            seen = _orientation(container) if name in _TURNING else (False, 0)
+            return Header(stream.frames, fps, 3 * height * width, name, *seen)
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: not a readable video file ({error.strerror})") from error
 
 
-def _turns(container: av.container.InputContainer) -> int:
-    """The display matrix is told with frames: the first one is decoded."""
+def _orientation(container: av.container.InputContainer) -> tuple[bool, int]:
+    """Whether mirrored, and turns. The display matrix is told with frames: one is decoded."""
     container.streams.video[0].codec_context.thread_count = 1
     try:
         for frame in container.decode(video=0):
-            return round(frame.rotation / 90) % 4
+            matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+            return (False, 0) if matrix is None else orientation(np.frombuffer(matrix, np.int32))
     except av.error.FFmpegError:  # readers say what is wrong with frames
         pass
-    return 0
+    return False, 0
+
+
+def orientation(matrix: np.ndarray) -> tuple[bool, int]:
+    """Whether frames are mirrored, and the quarter turns after that.
+
+    Args:
+        matrix: nine numbers, of which the first of a row are a, b and c, d: the pixel at (x, y),
+            y downwards, is shown at (a x + c y, b x + d y).
+    """
+    a, b, c, d = (float(matrix[place]) for place in (0, 1, 3, 4))
+    mirrored = a * d < b * c
+    if mirrored:
+        a, b = -a, -b
+    return mirrored, round(-math.atan2(b, a) / (math.pi / 2)) % 4

@@ -25,11 +25,25 @@ class Packets:
         times: when frames are shown, ascending, one for each; empty where the file does not tell
             (old .avi files with frames out of order).
         starts: the numbers of the key frames, ascending; the first frame is one.
+        unit: seconds of a step of the times.
+        hidden: packets beside those, of frames that are decoded for others and not shown (before
+            the cut of a trimmed phone video).
+        leading: whether some frames are stored behind a key frame and shown before it, as in open
+            groups of pictures.
     """
 
     count: int
     times: Sequence[int]
     starts: Sequence[int]
+    unit: float = 0.0
+    hidden: int = 0
+    leading: bool = False
+
+    @property
+    def fps(self) -> float:
+        """Mean frames a second by the times; 0 where they do not tell."""
+        span = (self.times[-1] - self.times[0]) * self.unit if self.times else 0.0
+        return (self.count - 1) / span if span else 0.0
 
     def start_of(self, number: int) -> int:
         """Where decoding can begin for a frame."""
@@ -50,23 +64,35 @@ def read_packets(path: Path) -> Packets:
     """Scans a file.
 
     Raises:
-        av.error.FFmpegError: it cannot be read.
+        ValueError: it cannot be read.
     """
     times: list[int | None] = []
     starts: list[int] = []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
+    hidden, leading = 0, False
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                hidden += packet.is_discard
+                if packet.is_discard:
+                    continue
                 times.append(packet.pts)
-                if packet.is_keyframe and packet.pts is not None:
-                    starts.append(packet.pts)
-        # FFmpeg makes up the times of .avi files from the order of packets, which is not that of
-        # frames where some are predicted from later ones.
-        told = container.format.name != "avi" or not stream.codec_context.has_b_frames
+                if packet.pts is not None:
+                    leading |= bool(starts) and packet.pts < starts[-1]
+                    if packet.is_keyframe:
+                        starts.append(packet.pts)
+            # FFmpeg makes up the times of .avi files from the order of packets, which is not that
+            # of frames where some are predicted from later ones.
+            told = container.format.name != "avi" or not stream.codec_context.has_b_frames
+            unit = float(stream.time_base or 0)
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{path}: not a readable video file ({error.strerror})") from error
     known = [time for time in times if time is not None]
     if not told or len(known) < len(times) or len(set(known)) < len(known):
-        return Packets(len(times), [], [])
+        return Packets(len(times), [], [], hidden=hidden, leading=leading)
     known.sort()
     numbers = [bisect_left(known, start) for start in sorted(starts)]
-    return Packets(len(times), array("q", known), array("q", numbers))  # small: they are kept
+    # Small, for they are kept.
+    return Packets(len(times), array("q", known), array("q", numbers), unit, hidden, leading)

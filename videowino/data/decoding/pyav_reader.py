@@ -7,6 +7,7 @@ the start.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -30,13 +31,7 @@ class PyAVReader:
         self.path, self.fps = path, header.fps
         self._packets = read_packets(path) if packets is None else packets
         self.num_frames = self._packets.count
-        if self.num_frames == 0:
-            raise ValueError(f"{path}: no frame can be decoded: the video stream is empty")
-        if header.frames - self.num_frames > tail(header.frames):
-            raise ValueError(
-                f"{path}: truncated: its header declares {header.frames} frames, "
-                f"the file holds {self.num_frames}"
-            )
+        self._seeks = bool(self._packets.times) and header.indexed
         self.num_bytes = self.num_frames * header.frame_bytes
         self.decoded = 0
         self._stream: Iterator[tuple[int, av.VideoFrame]] | None = None
@@ -49,7 +44,7 @@ class PyAVReader:
         going_on = self._stream is not None and numbers[0] >= self._next
         ahead = numbers[-1] + 1 - (self._next if going_on else 0)
         frames = None
-        if self._packets.times and self._packets.frames_to_decode(numbers) < ahead:
+        if self._seeks and self._packets.frames_to_decode(numbers) < ahead:
             frames = self._sought(numbers)
         if frames is None:
             frames = self._counted(numbers)
@@ -69,21 +64,27 @@ class PyAVReader:
                     if start > done:
                         container.seek(packets.times[start], stream=stream)
                         running = container.decode(stream)
+                        first = self._until(running, packets.times[start])
+                        if first is None or not first.key_frame:
+                            return None
+                        running = chain([first], running)
+                        self.decoded -= 1
                     frame, done = self._until(running, packets.times[number]), number + 1
                     if frame is None:
                         return None
-                    frames.append(frame)
+                    frames.append(_to_rgb(frame))
         except av.error.FFmpegError:
             return None  # from the start, where it is told how far decoding goes
         return frames
 
-    def _until(self, running: Iterator[av.VideoFrame], time: int) -> np.ndarray | None:
+    def _until(self, running: Iterator[av.VideoFrame], time: int) -> av.VideoFrame | None:
+        """The frame that is shown at a time; None where there is none."""
         for frame in running:
             self.decoded += 1
             if frame.pts is None or frame.pts > time:
                 return None
             if frame.pts == time:
-                return _to_rgb(frame)
+                return frame
         return None
 
     def _counted(self, wanted: Sequence[int]) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ Shapes: frames T C H W uint8.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,13 @@ from torch import Tensor
 # Files end up to a few packets before or after what their header says, all of them playable.
 _TAIL_FRAMES = 3
 TAIL_SHARE = 0.05
+
+
+class DecoderError(RuntimeError):
+    """The decoder asked for is not installed, or is not for a file that others read.
+
+    No `ValueError`, which of a video means that another can take its place.
+    """
 
 
 class FrameReader(Protocol):
@@ -32,6 +40,18 @@ class FrameReader(Protocol):
 def tail(num_frames: int) -> float:
     """How many frames at the end may be missing of so many."""
     return max(_TAIL_FRAMES, TAIL_SHARE * num_frames)
+
+
+def check_whole(path: Path, declared: int, held: int) -> None:
+    """Refuse a file that lacks more of the frames that its header declares than its tail.
+
+    Raises:
+        ValueError: it does.
+    """
+    if declared - held > tail(declared):
+        raise ValueError(
+            f"{path}: truncated: its header declares {declared} frames, the file holds {held}"
+        )
 
 
 def distinct(indices: Sequence[int] | Tensor, num_frames: int) -> tuple[np.ndarray, np.ndarray]:

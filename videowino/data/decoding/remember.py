@@ -20,7 +20,7 @@ def remembered(read: Callable[[Path], T]) -> Callable[[Path], T]:
     """
 
     @lru_cache(_FILES)
-    def known(path: Path, size: int, changed: int) -> T:
+    def known(path: Path, *state: int) -> T:
         return read(path)
 
     @wraps(read)
@@ -28,6 +28,6 @@ def remembered(read: Callable[[Path], T]) -> Callable[[Path], T]:
         if path.is_relative_to("/proc"):  # in memory, where others take its place at once
             return read(path)
         status = path.stat()
-        return known(path, status.st_size, status.st_mtime_ns)
+        return known(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
     return call

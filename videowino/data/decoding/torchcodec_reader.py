@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from videowino.data.decoding.header import Header
-from videowino.data.decoding.reader import arrange, distinct
+from videowino.data.decoding.reader import DecoderError, arrange, distinct
 
 INSTALL = (
     "`pip install videowino[torchcodec]`, and FFmpeg's shared libraries, which it loads "
@@ -21,7 +21,8 @@ class TorchCodecReader:
     """See `FrameReader`; frames are upright as they come.
 
     Raises:
-        ValueError: torchcodec cannot be loaded, or cannot read the file.
+        DecoderError: torchcodec cannot be loaded.
+        ValueError: it cannot read the file.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -29,7 +30,7 @@ class TorchCodecReader:
             from torchcodec.decoders import VideoDecoder
         except (ImportError, OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise ValueError(
+            raise DecoderError(
                 f"data.decoder='torchcodec': cannot be loaded ({reason}); install it: {INSTALL}"
             ) from None
         self.path, self.fps = path, header.fps

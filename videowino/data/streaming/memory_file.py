@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from videowino.data.decoding import FrameReader, open_video
+from videowino.data.decoding import DecoderError, FrameReader, open_video
 
 
 class MemoryFile:
@@ -52,13 +52,14 @@ class MemoryVideo:
 
     Raises:
         ValueError: it cannot be decoded; the message has the name, here and from `get_frames`.
+        DecoderError: not by this decoder.
     """
 
     def __init__(self, content: bytes, name: str, decoder: str = "auto") -> None:
         self.name, self._file = name, MemoryFile(content)
         try:
             self._reader: FrameReader = open_video(self._file.path, decoder)
-        except ValueError as error:
+        except (ValueError, DecoderError) as error:
             raise self._named(error) from None
         reader = self._reader
         self.num_frames, self.num_bytes, self.fps = reader.num_frames, reader.num_bytes, reader.fps
@@ -70,6 +71,6 @@ class MemoryVideo:
         except ValueError as error:
             raise self._named(error) from None
 
-    def _named(self, error: ValueError) -> ValueError:
+    def _named(self, error: ValueError | DecoderError) -> ValueError | DecoderError:
         text = str(error).removeprefix(f"{self._file.path}: ")
         return type(error)(f"{self.name}: {text.replace(str(self._file.path), self.name)}")
