@@ -24,9 +24,9 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from videowino.data.decode import open_video
 
 from videowino.cli import run as run_main
+from videowino.data.decoding import open_video
 from videowino.evaluation.environment import describe
 from videowino.preparing.reencode import Encoding, reencode, upright
 

@@ -31,7 +31,8 @@ _USER_ERRORS = (
     PermissionError,
     argparse.ArgumentError,
 )
-_LIGHTNING_USER_ERROR = "MisconfigurationException"  # by name: importing Lightning takes seconds
+# By name: importing Lightning takes seconds.
+_NAMED_USER_ERRORS = ("MisconfigurationException", "ShardError")
 
 
 def run(main: Callable[[], object]) -> NoReturn:
@@ -60,7 +61,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def is_user_error(error: BaseException) -> bool:
     """Whether the exception tells of bad input rather than of a bug."""
-    named = any(cls.__name__ == _LIGHTNING_USER_ERROR for cls in type(error).__mro__)
+    named = any(cls.__name__ in _NAMED_USER_ERRORS for cls in type(error).__mro__)
     return named or isinstance(error, _USER_ERRORS)
 
 

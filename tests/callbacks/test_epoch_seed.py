@@ -1,4 +1,5 @@
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,15 @@ def test_draws_depend_on_seed_and_place_alone(make_classifier, make_trainer, dat
     assert len(set(first)) == len(first) == 2 + 6
     assert draws(*args, seed=3, disturb=1) == first
     assert not set(draws(*args, seed=4)) & set(first)
+
+
+def test_processes_draw_each_their_own():
+    drawn = []
+    for rank in (0, 1, 1):
+        trainer = SimpleNamespace(current_epoch=2, global_rank=rank)
+        EpochSeed(3).on_train_batch_start(trainer, None, None, 5)
+        drawn.append(Draws.draw())
+    assert drawn[0] != drawn[1] == drawn[2]
 
 
 def test_negative_seed():

@@ -34,7 +34,9 @@ class EpochSeed(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed for the forward pass."""
-        self._seed(trainer.current_epoch, 1 + batch_idx)
+        # Several processes draw each their own; the first of them what one process draws.
+        rank = (trainer.global_rank,) if trainer.global_rank else ()
+        self._seed(trainer.current_epoch, 1 + batch_idx, *rank)
 
     def _seed(self, *place: int) -> None:
         words = np.random.SeedSequence([self.seed, *place]).generate_state(3)

@@ -17,14 +17,6 @@ _FEW = 10
 _NAMED = 3  # in the message that ends a training
 
 
-class NoFaultOfAVideo(ValueError):
-    """What keeps a video from being read, and would keep any other: nothing replaces it."""
-
-
-class Unreadable(ValueError):
-    """A video is broken, absent, too short, or hangs: others may take its place."""
-
-
 class BadVideos:
     """Those of one part of a data set, as its batches tell of them.
 
@@ -67,7 +59,7 @@ class BadVideos:
 def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A batch, and with it the bad videos that its samples met: [(part, index, reason), ...].
 
-    Without samples, as a process may have one where there are few, it is three empty tensors.
+    Of no samples, a batch of none.
     """
     if not samples:
         none = torch.zeros(0, dtype=torch.int64)

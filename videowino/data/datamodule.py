@@ -205,20 +205,21 @@ class VideoDataModule(pl.LightningDataModule):
 
     # What it may change.
 
-    def order(self, videos: list[Video], shuffled: bool) -> Order:
-        """In which order `videos` are seen."""
-        return Shuffled(len(videos), self.seed) if shuffled else InOrder(len(videos))
+    def order(self, part: str, shuffled: bool) -> Order:
+        """In which order the videos of a part are seen."""
+        length = len(self.videos(part))
+        return Shuffled(length, self.seed) if shuffled else InOrder(length)
 
     def dataset(
         self, part: str, transform: nn.Module, clips: int | Sequence[int] | None = None
     ) -> VideoDataset:
-        """Samples of `videos(part)`: random clips for training, else `clips` of each."""
-        return VideoDataset(self.videos(part), **self.reading(part, transform, clips))
+        """Samples of a part: random clips for training, else `clips` of each video."""
+        return VideoDataset(self.videos(part), **self.sample_options(part, transform, clips))
 
-    def reading(
+    def sample_options(
         self, part: str, transform: nn.Module, clips: int | Sequence[int] | None
     ) -> dict[str, Any]:
-        """How videos become samples: arguments of a `VideoDataset`."""
+        """What a `VideoDataset` takes beside the videos."""
         return {
             "sampler": self._sampler,
             "transform": transform,
@@ -298,9 +299,8 @@ class VideoDataModule(pl.LightningDataModule):
         """
         self._train_transform.name_classes(self.class_names)
         dataset = self.dataset("train", self._train_transform)
-        order = self.order(self.videos("train"), shuffled=True)
         same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._loader(dataset, order, self._start, same)
+        return self._loader(dataset, self.order("train", shuffled=True), self._start, same)
 
     def bad_videos(self, stage: str) -> BadVideos:
         """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
@@ -359,7 +359,7 @@ class VideoDataModule(pl.LightningDataModule):
         self, part: str, clips: int | Sequence[int], transform: nn.Module
     ) -> DataLoader:
         dataset = self.dataset(part, transform, clips)
-        return self._loader(dataset, self.order(self.videos(part), shuffled=False))
+        return self._loader(dataset, self.order(part, shuffled=False))
 
     def _loader(
         self,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from videowino.data.bad_videos import NoFaultOfAVideo, Unreadable, collate
+from videowino.data.bad_videos import collate
 from videowino.data.decoding import FrameReader, KeptVideo, open_video
 from videowino.data.decoding.time_limit import TimeLimit
 from videowino.data.samplers import Batch, EvenBatches
@@ -76,6 +76,7 @@ class VideoDataset(Dataset):
 
         Raises:
             ValueError: none of many other clips can be read either; one line with a path.
+            ShardError: a shard is absent, altered or cannot be reached.
         """
         if isinstance(key, Batch):
             return collate([self[sample] for sample in key.samples])
@@ -86,9 +87,20 @@ class VideoDataset(Dataset):
         sample = {"label": label, "video": index, "unreadable": False}
         try:
             return {"clip": self._try(index, self._views), **sample}
-        except Unreadable as error:
+        except _BAD as error:
             bad = {"unreadable": True, "bad": [(self.part, index, str(error))]}
             return {"clip": self._black(), **sample, **bad}
+
+    def follow(self, batches: EvenBatches) -> None:
+        """Told which batches will be asked for; of use where clips are read ahead."""
+
+    def name(self, index: int) -> str:
+        """What messages call a video."""
+        return str(self.videos[index].path)
+
+    def opening(self, index: int) -> Callable[[], FrameReader]:
+        """What opens a video, within the time limit; what it needs is read here, without one."""
+        return lambda: open_video(self.videos[index].path, self.decoder)
 
     def _training_sample(self, index: int, seed: int) -> dict[str, Any]:
         bad: list[tuple[str, int, str]] = []
@@ -96,7 +108,7 @@ class VideoDataset(Dataset):
             label = self.videos[other].label
             try:
                 clip, label = self._try(other, lambda reader: self._train_clip(reader, seed, label))  # noqa: B023
-            except Unreadable as error:
+            except _BAD as error:
                 bad.append((self.part, other, str(error)))
                 continue
             return {"clip": clip, "label": label, "video": other} | ({"bad": bad} if bad else {})
@@ -111,38 +123,24 @@ class VideoDataset(Dataset):
         """What is made of a video.
 
         Raises:
-            Unreadable: it cannot be read, now or before; one line with its path.
-            NoFaultOfAVideo: nothing can be read.
+            ValueError: it cannot be read, now or before; one line with its path.
         """
         if index in self._bad:
-            raise Unreadable(self._bad[index])
+            raise ValueError(self._bad[index])
         name = self.name(index)
         try:
             return make(self._open(index))
-        except NoFaultOfAVideo:
-            raise
         except _BAD as error:
             text = str(error)
             if isinstance(error, TimeoutError):
                 text = f"decoding {text} (data.decode_timeout)"
             self._bad[index] = text if name in text else f"{name}: {text}"
-            raise Unreadable(self._bad[index]) from None
-
-    def follow(self, batches: EvenBatches) -> None:
-        """Told which batches will be asked for; of use where clips are read ahead."""
-
-    def name(self, index: int) -> str:
-        """What messages call a video."""
-        return str(self.videos[index].path)
-
-    def read(self, index: int) -> FrameReader:
-        """Open a video."""
-        return open_video(self.videos[index].path, self.decoder)
+            raise ValueError(self._bad[index]) from None
 
     def _open(self, index: int) -> FrameReader:
         if index in self._kept:
             return self._kept[index]
-        reader: FrameReader = self._limited(lambda: self.read(index))
+        reader: FrameReader = self._limited(self.opening(index))
         if reader.num_bytes > self._room:
             return reader
         kept = self._limited(lambda: KeptVideo(reader))

@@ -36,7 +36,8 @@ class VideoShards(VideoDataModule):
         shuffle_buffer: training clips that each process may hold, encoded, to mix their order; they
             are shuffled over all shards already where they were written.
         cache_dir: keep the shards that come from a web server in this folder.
-        **kwargs: the other arguments of `VideoDataModule`. `missing` is of no effect.
+        **kwargs: the other arguments of `VideoDataModule`. `missing` is of
+            no effect, and `exclude` is for where the shards are written.
 
     Raises:
         ValueError: a number is out of its range, or no such kind of `root`.
@@ -53,9 +54,14 @@ class VideoShards(VideoDataModule):
     ) -> None:
         super().__init__(root=root, split=split or 1, **kwargs)
         self.hparams.update(split=split)
-        self.split = split  # type: ignore[assignment]
+        self.asked = split
         self.shuffle_buffer = shuffle_buffer
         require(shuffle_buffer >= 1, f"data.shuffle_buffer={shuffle_buffer}: at least 1")
+        require(
+            self.exclude is None,
+            f"data.exclude={self.exclude!r}: is for writing shards (datasets/shard.py --exclude); "
+            "what they hold now is seen",
+        )
         need("webdataset", f"data.root={str(root)!r}")
         self.place = place_of(str(root), cache_dir)
 
@@ -70,10 +76,11 @@ class VideoShards(VideoDataModule):
         found = ShardIndex.loads(self.place.index(), f"{self.place.name}/{INDEX}")
         written = found.source.get("split")
         require(
-            self.split in (None, written),
-            f"data.split={self.split}: the shards in {self.place.name} are of split {written}; "
+            self.asked in (None, written),
+            f"data.split={self.asked}: the shards in {self.place.name} are of split {written}; "
             "datasets/shard.py --split writes those of another",
         )
+        self.split = int(written or 1)
         return found
 
     @property
@@ -91,9 +98,9 @@ class VideoShards(VideoDataModule):
         )
         return list(train), list(test)
 
-    def order(self, videos: list[Video], shuffled: bool) -> Order:
+    def order(self, part: str, shuffled: bool) -> Order:
         """Shard after shard; through a shuffle buffer, shards shuffled too, if `shuffled`."""
-        clips: Any = videos
+        clips: Any = self.videos(part)
         if not shuffled:
             return ShardsInOrder(clips)
         return ShuffledShards(clips, self.shuffle_buffer, self.seed)
@@ -102,9 +109,9 @@ class VideoShards(VideoDataModule):
         self, part: str, transform: nn.Module, clips: int | Sequence[int] | None = None
     ) -> ShardDataset:
         """Samples of clips in shards."""
-        listed: Any = self.videos(part)
-        how = self.reading(part, transform, clips)
-        return ShardDataset(self.place, self._shards, listed, **how)
+        videos: Any = self.videos(part)
+        options = self.sample_options(part, transform, clips)
+        return ShardDataset(self.place, self._shards, videos, **options)
 
     def _check_root(self) -> None:
         """The index tells."""

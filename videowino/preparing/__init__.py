@@ -1,1 +1,1 @@
-"""UCF101 and HMDB51 from their archives to the folders that `videowino.data` reads; re-encoding."""
+"""UCF101 and HMDB51 from their archives to folders of clips; re-encoding, verifying, shards."""

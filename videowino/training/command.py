@@ -216,7 +216,9 @@ class TrainCLI(LightningCLI):
         config = self.config[self.subcommand]
         if self.checkpoint is not None:
             check_same_network(self.checkpoint, dict(self.model.hparams), config.ckpt_path)
-        if self.writes and self.trainer.is_global_zero:
+        if not self.trainer.is_global_zero:
+            return
+        if self.writes:
             self.run.mkdir(parents=True, exist_ok=True)
             if self.checkpoint is None:
                 clear(self.run)
@@ -243,6 +245,8 @@ class TrainCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Say if there was nothing to train, and print what a profiler found."""
+        if not self.trainer.is_global_zero:
+            return
         step = self.trainer.global_step
         if self.checkpoint is not None and self.checkpoint.get("global_step") == step:
             print(

@@ -58,7 +58,8 @@ def prediction_rows(
         ):
             read = not math.isnan(probability)
             said = (names[predicted], round(probability, 4)) if read else ("", "")
-            rows[video] = dict(zip(COLUMNS, (videos[video].path, names[label], *said)))
+            values = (videos[video].path, names[label], *said)
+            rows[video] = dict(zip(COLUMNS, values))
     return [rows[video] for video in sorted(rows)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch.utils.data import get_worker_info
@@ -27,19 +27,15 @@ class ShardDataset(VideoDataset):
         place: where the shards are.
         shards: all that the clips may be in.
         videos: the clips, in any order.
-        **reading: see `VideoDataset`.
+        **options: the others of `VideoDataset`.
     """
 
     videos: Sequence[ShardClip]
 
     def __init__(
-        self,
-        place: Place,
-        shards: Iterable[Shard],
-        videos: Sequence[ShardClip],
-        **reading: Any,
+        self, place: Place, shards: Iterable[Shard], videos: Sequence[ShardClip], **options: Any
     ) -> None:
-        super().__init__(videos, **reading)
+        super().__init__(videos, **options)
         self.place = place
         self._clip_reader = ClipReader(place, shards)
         self._batches: EvenBatches | None = None
@@ -54,7 +50,7 @@ class ShardDataset(VideoDataset):
 
         Raises:
             ShardError: a shard is absent, altered, or cannot be reached.
-            ValueError: a clip cannot be used; named by its shard and key.
+            ValueError: none of many clips can be used; the last is named by its shard and key.
         """
         if isinstance(key, Batch) and self._batches is not None:
             self._look_ahead(key, self._batches)
@@ -65,19 +61,21 @@ class ShardDataset(VideoDataset):
         clip = self.videos[index]
         return f"{self.place.name}/{clip} ({str(clip.path)!r})"
 
-    def read(self, index: int) -> FrameReader:
-        """Open a clip's video, in memory."""
-        content = self._clip_reader.read(self.videos[index])
-        return MemoryVideo(content, self.name(index), self.decoder)
+    def opening(self, index: int) -> Callable[[], FrameReader]:
+        """What opens a clip's video, once its bytes are here."""
+        content, name = self._clip_reader.read(self.videos[index]), self.name(index)
+        return lambda: MemoryVideo(content, name, self.decoder)
 
     def _look_ahead(self, batch: Batch, batches: EvenBatches) -> None:
         worker = get_worker_info()
         step = worker.num_workers if worker else 1
         if (batch.epoch, batch.number) != self._next:
             own = batches.batches(batch.epoch)[batch.number :: step]
-            wanted = {index for b in own for index, _ in b.samples} - self._kept.keys()
+            wanted = {index for b in own for index, _ in b.samples}
+            wanted -= self._kept.keys() | self._bad.keys()  # not read again
             order = batches.order
             reading = getattr(order, "reading", order.share)
             share = reading(batch.epoch, batches.rank, batches.num_replicas)
-            self._clip_reader.expect(self.videos[index] for index in share if index in wanted)
+            clips = [self.videos[index] for index in share if index in wanted]
+            self._clip_reader.expect(clips, getattr(order, "buffer", 0))
         self._next = batch.epoch, batch.number + step

@@ -15,7 +15,8 @@ from videowino.data.streaming.index import ShardError
 TIMEOUT = 30.0
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _BUSY = (408, 429, 500, 502, 503, 504)
-_BLOCK = 1 << 20
+# What a connection that breaks loses at most.
+_BLOCK = 64 << 10
 
 
 class HttpFile:
@@ -33,6 +34,7 @@ class HttpFile:
 
     def __init__(self, url: str, size: int, session: Any) -> None:
         self.url, self.size, self._session = url, size, session
+        self.name = url.partition("?")[0]  # messages are without the query, often a key
         self._response: Any = None
         self._place = self._end = 0  # of the response: next byte, and where it ends
         self._ranges = True
@@ -61,7 +63,7 @@ class HttpFile:
                 self.close()
                 if failures == len(PAUSES):
                     raise ShardError(
-                        f"{self.url}: cannot be read: {reason(error)} (tried {failures + 1} times)"
+                        f"{self.name}: cannot be read: {reason(error)} (tried {failures + 1} times)"
                     ) from None
                 time.sleep(PAUSES[failures])
                 failures += 1
@@ -94,15 +96,15 @@ class HttpFile:
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={place}-{stop - 1}"}
         response = self._session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT)
         try:
-            check_status(self.url, response)
+            check_status(self.name, response)
             first, total = _first_and_total(response)
             if total not in (None, self.size):
                 raise ShardError(
-                    f"{self.url}: has {total} bytes, the index says {self.size}; upload it again, "
+                    f"{self.name}: has {total} bytes, the index says {self.size}; upload it again, "
                     "or write the shards again"
                 )
             if first > place:
-                raise ShardError(f"{self.url}: the server sends other bytes than it was asked for")
+                raise ShardError(f"{self.name}: the server sends other bytes than it was asked for")
         except Exception:
             response.close()
             raise
@@ -110,7 +112,7 @@ class HttpFile:
         self._ranges = response.status_code == 206
         self._end = stop if self._ranges else self.size
         if not self._ranges and place:
-            _tell_of_whole_files(self.url.rpartition("/")[0])
+            _tell_of_whole_files(self.name.rpartition("/")[0])
 
 
 def fetch(url: str) -> bytes:
@@ -122,23 +124,24 @@ def fetch(url: str) -> bytes:
     """
     import requests
 
+    name = url.partition("?")[0]
     for pause in (*PAUSES[:2], None):
         try:
             with requests.get(url, timeout=TIMEOUT) as response:
                 if response.status_code == 404:
-                    raise FileNotFoundError(f"{url}: HTTP 404, no such file")
-                check_status(url, response)
+                    raise FileNotFoundError(f"{name}: HTTP 404, no such file")
+                check_status(name, response)
                 return response.content
         except _broken() as error:
             if isinstance(error, FileNotFoundError):
                 raise
             if pause is None:
-                raise ShardError(f"{url}: cannot be read: {reason(error)}") from None
+                raise ShardError(f"{name}: cannot be read: {reason(error)}") from None
             time.sleep(pause)
     raise AssertionError("unreachable")
 
 
-def check_status(url: str, response: Any) -> None:
+def check_status(name: str, response: Any) -> None:
     """Tell what to do about a status, by the kind of the error.
 
     Raises:
@@ -149,9 +152,9 @@ def check_status(url: str, response: Any) -> None:
     if response.status_code in _BUSY:
         raise ConnectionError(status)
     if response.status_code == 416:
-        raise ShardError(f"{url}: cut off, it ends before what the index lists; upload it again")
+        raise ShardError(f"{name}: cut off, it ends before what the index lists; upload it again")
     if response.status_code not in (200, 206):
-        raise ShardError(f"{url}: {status}; is the address right, and was the file uploaded?")
+        raise ShardError(f"{name}: {status}; is the address right, and was the file uploaded?")
 
 
 def _broken() -> tuple[type[Exception], ...]:

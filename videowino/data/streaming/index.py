@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from videowino.data.bad_videos import NoFaultOfAVideo
 from videowino.data.splits import Video
 
 INDEX = "index.json"
@@ -24,8 +23,11 @@ PARTS = ("train", "test")
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tar")
 
 
-class ShardError(NoFaultOfAVideo):
-    """A shard is absent, altered or cannot be reached; taking another clip puts nothing right."""
+class ShardError(RuntimeError):
+    """A shard is absent, altered or cannot be reached; taking another clip puts nothing right.
+
+    Hence no `ValueError`, which of a clip means that another can take its place.
+    """
 
 
 @dataclass(frozen=True)

@@ -157,13 +157,14 @@ class Web:
     """
 
     def __init__(self, url: str) -> None:
-        self.name = url
+        base, mark, query = url.partition("?")
+        self.name = base.rstrip("/")  # messages are without the query, often a key
+        self._query = mark + query
         self._session: tuple[int, Any] | None = None
 
     def url_of(self, file: str) -> str:
         """The address of a file in it."""
-        base, mark, query = self.name.partition("?")
-        return f"{base.rstrip('/')}/{quote(file)}{mark}{query}"
+        return f"{self.name}/{quote(file)}{self._query}"
 
     def index(self) -> str:
         """The text of `index.json`.

@@ -20,7 +20,8 @@ class ClipReader:
 
     A process wants its clips in shuffled order. Told which they will be (`expect`), it reads
     forward through the shards, skipping what others want, and holds what it meets before its turn:
-    never more than the shuffle buffer. A clip that nobody told it of is read where it is.
+    never more than the shuffle buffer. A clip that nobody told it of, or that is not due for long,
+    is read where it is.
 
     Args:
         place: where the shards are.
@@ -31,16 +32,23 @@ class ClipReader:
         self._place = place
         self._shards = {shard.name: shard for shard in shards}
         self._ahead: deque[ShardClip] = deque()
-        self._expected: set[str] = set()
+        self._expected: dict[str, int] = {}  # and which in the order of reading
+        self._far = 0
         self._held: dict[str, bytes] = {}
         self._open: tuple[str, ShardFile] | None = None
 
-    def expect(self, clips: Iterable[ShardClip]) -> None:
-        """Say what will be asked for, in the order of reading; what was said before is void."""
+    def expect(self, clips: Iterable[ShardClip], far: int) -> None:
+        """Say what will be asked for; what was said before is void.
+
+        Args:
+            clips: in the order of reading.
+            far: how many others may have to be read before the one that is asked for.
+        """
         wanted = {str(clip): clip for clip in clips}
         self._held = {name: held for name, held in self._held.items() if name in wanted}
         self._ahead = deque(clip for name, clip in wanted.items() if name not in self._held)
-        self._expected = {str(clip) for clip in self._ahead}
+        self._expected = {str(clip): number for number, clip in enumerate(self._ahead)}
+        self._far = far
 
     def read(self, clip: ShardClip) -> bytes:
         """The bytes of a clip's video.
@@ -51,15 +59,19 @@ class ClipReader:
         name = str(clip)
         if name in self._held:
             return self._held.pop(name)
-        if name not in self._expected:
+        if name not in self._expected or self._is_far(name):
+            # In the place of one that cannot be decoded, say.
             return self._read(clip, clip.start + clip.size)
         while True:
             ahead = self._ahead.popleft()
-            self._expected.discard(str(ahead))
+            del self._expected[str(ahead)]
             content = self._read(ahead, self._run(ahead))
             if ahead == clip:
                 return content
             self._held[str(ahead)] = content
+
+    def _is_far(self, name: str) -> bool:
+        return self._expected[name] - self._expected[str(self._ahead[0])] > self._far
 
     def _run(self, clip: ShardClip) -> int:
         """Where the run of expected clips that begins with `clip` ends."""
