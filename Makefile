@@ -7,12 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs/demo
+DATA ?= ../shared/data
+RESULTS := --docs docs/results.md --config configs/results
 
 export WANDB_MODE ?= offline
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format clean
+.PHONY: help install demo results test test-all lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,11 @@ demo: $(STAMP) ## synthetic clips -> dense R3D -> four pruned runs -> table and 
 	  --json $(DEMO)/results.json --png $(DEMO)/accuracy_speedup.png
 	$(BIN)/python evaluate.py deploy $(DEMO)/low_rank_75/checkpoints/last.ckpt --out $(DEMO)/model.vwino
 	$(BIN)/python evaluate.py predict $(DEMO)/model.vwino $$(find datasets/synthetic/videos -name '*.*' | sort | head -3)
+
+results: $(STAMP) ## every table and picture of docs/results.md (hours; goes on where it stopped)
+	$(BIN)/python -m benchmarks.results $(RESULTS)/avletters.yaml --splits 1,2,3 --root $(DATA)/avletters --out runs/results/avletters
+	$(BIN)/python -m benchmarks.results $(RESULTS)/avletters_known.yaml --splits 4 --root $(DATA)/avletters --out runs/results/avletters_known
+	$(BIN)/python -m benchmarks.results $(RESULTS)/survfight.yaml --splits 1,2,3 --root $(DATA)/survfight --out runs/results/survfight
 
 test: $(STAMP) ## the tests, without the slow ones
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"

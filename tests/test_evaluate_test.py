@@ -13,7 +13,9 @@ import evaluate
 import train
 from tests.data.conftest import write_lists
 from videowino.cli import run
+from videowino.data import VideoFolder
 from videowino.data.synthetic import write_video
+from videowino.preparing.shards import write_shards
 
 NAMES = ["A", "B [b]", "C", "D", "E", "F"]
 
@@ -202,6 +204,19 @@ def test_loading_processes_change_nothing(folder, capsys, tmp_path):
     )
     assert here["protocols"] == there["protocols"]
     assert there["throughput"]["workers"] == 2
+
+
+def test_shards_instead_of_files(folder, capsys, tmp_path):
+    pytest.importorskip("webdataset")
+    model = checkpoint(folder, "split1/dense")
+    write_shards(VideoFolder(root=str(folder / "clips")), tmp_path / "shards", shard_mb=0.03)
+    (files,) = figures_of(capsys, tmp_path, model, "--views", "1x1,2x3")["splits"]
+    where = ("--data.class_path", "VideoShards", "--data.root", tmp_path / "shards")
+    for workers in (0, 2):
+        options = (*where, "--data.num_workers", workers)
+        (shards,) = figures_of(capsys, tmp_path, model, "--views", "1x1,2x3", *options)["splits"]
+        assert shards["protocols"] == files["protocols"]
+        assert (shards["data"]["name"], shards["data"]["videos"]) == ("VideoShards", 6)
 
 
 def test_a_deployed_file(folder, capsys, tmp_path):
