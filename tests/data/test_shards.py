@@ -15,7 +15,7 @@ from tests.data.conftest import write_counting, write_folder, write_lists
 from tests.data.shards import make_shards
 from tests.data.test_lightning import Recorder
 from videowino.data import VideoFolder, VideoShards
-from videowino.data.decoding import open_video
+from videowino.data.decoding import DecoderError, open_video
 from videowino.data.splits import carve
 from videowino.data.streaming import dataset as dataset_module
 from videowino.data.streaming.index import ShardError, ShardIndex
@@ -258,9 +258,9 @@ def test_real_clips_from_memory(decoder, shared_data):
     for path in paths:
         try:
             reader = open_video(path, decoder)
-        except ValueError as error:
+        except DecoderError as error:
             message = str(error).replace(str(path), "shard.tar: key")
-            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            with pytest.raises(DecoderError, match=f"^{re.escape(message)}$"):
                 MemoryVideo(path.read_bytes(), "shard.tar: key", decoder)
             continue
         indices = [0, 7, reader.num_frames // 2, reader.num_frames - 1]

@@ -64,9 +64,9 @@ def open_video(path: str | Path, decoder: str = "auto") -> FrameReader:
 
 def _reader(path: Path, decoder: str, header: Header, packets: Packets) -> FrameReader:
     if decoder == "torchcodec":
-        # Where a file does not tell when frames are shown, it returns neighbours (all of HMDB51);
-        # it turns frames, and does not mirror them.
-        if not packets.times or header.mirrored or not header.indexed:
+        # Where a file does not tell when frames are shown (all of HMDB51), or hides some before a
+        # cut, it returns neighbours; it turns frames, and does not mirror them.
+        if not packets.times or packets.hidden or header.mirrored or not header.indexed:
             raise _not_for(path, decoder, header, packets)
         try:
             reader = TorchCodecReader(path, header)
