@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 import videowino
+from videowino.surgery import ranks
 from videowino.winograd import WinogradConv3d, winograd_layers
+from videowino.winograd.parameterization import factored_start, spectral_rank
+from videowino.winograd.tile import fit_tile
 
 KINDS = [("spatial", 8), ("vanilla", 8), ("low_rank", 8), ("factored", 27)]
 
@@ -90,6 +93,48 @@ def test_training_mode_device_type_and_requires_grad_are_kept(net):
     videowino.convert(net, parameterization="vanilla")
     assert net.shared.training and net.shared.weight.dtype == torch.float64
     assert not net.shared.weight.requires_grad and net.body[0].weight.requires_grad
+
+
+def test_ranks_by_energy():
+    """Filters of two and of five patterns, and of all: one layer each."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Conv3d(8, 8, 3) for _ in range(3)))
+    for conv, patterns in zip(model, (2, 5)):
+        mixed = torch.randn(64, patterns) @ torch.randn(patterns, 27)
+        conv.weight.data = mixed.reshape(8, 8, 3, 3, 3)
+    report = videowino.convert(model, parameterization="factored", rank=0.9999)
+    assert ranks(model) == {"0": 2, "1": 5, "2": 27}
+    assert [layer.parameterization for layer in report.layers] == [
+        f"factored {rank}" for rank in (2, 5, 27)
+    ]
+    again = nn.Sequential(*(nn.Conv3d(8, 8, 3) for _ in range(3)))
+    videowino.convert(again, rank=ranks(model))
+    assert ranks(again) == ranks(model)
+
+
+def test_the_rank_of_a_share_of_energy_holds_it_and_the_next_less_does_not():
+    conv, tile = nn.Conv3d(8, 8, 3), fit_tile((2, 4, 4), (3, 3, 3))
+    for share in (0.3, 0.6, 0.9, 1.0):
+        rank = spectral_rank(conv.weight, tile, share)
+        held = [1 - factored_start(conv.weight, tile, r).error ** 2 for r in (rank, rank - 1) if r]
+        assert held[0] >= share - 1e-6
+        assert len(held) == 1 or held[1] < share
+
+
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [
+        (0.0, r"rank=0\.0: a whole number, or a share of the energy, above 0 and up to 1"),
+        (1.5, r"rank=1\.5: a whole number, or a share"),
+        ({"0": 4}, "rank: names none for the layer '1'"),
+        ({"0": 4, "1": 0}, "rank=0 is out of range"),
+    ],
+)
+def test_a_rank_that_is_none(rank, message):
+    model = nn.Sequential(nn.Conv3d(4, 4, 3), nn.Conv3d(4, 4, 3))
+    with pytest.raises(ValueError, match=message):
+        videowino.convert(model, rank=rank)
+    assert type(model[0]) is nn.Conv3d
 
 
 def test_rank_is_capped_where_the_kernel_has_fewer_taps(net):

@@ -17,6 +17,7 @@ import yaml
 from train import main
 from videowino import cli
 from videowino.data.synthetic import write_video
+from videowino.surgery import ranks
 from videowino.training import VideoClassifier, load_classifier, load_datamodule
 from videowino.training.length import Length
 from videowino.training.schedules import learning_rate_factor
@@ -178,6 +179,21 @@ def test_fine_tuning_in_low_rank_from_a_dense_run(base, tmp_path):
     main(["test", "--run", str(pruned), "--ckpt_path", "last"])
     main(["fit", "--run", str(pruned), "--ckpt_path", "last", "--trainer.max_epochs", "3"])
     assert rows(pruned)[-1]["step"] == "5"
+
+
+def test_ranks_of_a_share_of_energy_go_on_with_the_run(base, capsys, tmp_path):
+    """They are found from the weights that the run starts from, which may be gone later."""
+    run, dense = tmp_path / "run", tmp_path / "dense"
+    main(["fit", "--config", base, "--run", str(dense)])
+    weights = ["--model.weights", str(dense / "checkpoints" / "last.ckpt")]
+    swap = ["--model.winograd.parameterization", "low_rank", "--model.winograd.rank", "0.6"]
+    main(["fit", "--config", base, "--run", str(run), *weights, *swap])
+    found = ranks(load_classifier(run / "checkpoints" / "last.ckpt").model)
+    assert len(set(found.values())) > 1
+    shutil.rmtree(dense)
+    main(["fit", "--run", str(run), "--ckpt_path", "last", "--trainer.max_epochs", "3"])
+    assert ranks(load_classifier(run / "checkpoints" / "last.ckpt").model) == found
+    main(["test", "--run", str(run), "--ckpt_path", "last"])
 
 
 def test_sparsity_sets_the_configured_callback(base, capsys, tmp_path):
@@ -651,6 +667,9 @@ WINOGRAD = ("--model.winograd.parameterization", "low_rank")
         ([*WINOGRAD, "--model.winograd.tile", "[2,9,4]"], ["tile", "9"]),
         (["--sparsity", "0.5"], ["ColumnSparsity", "model.winograd"]),
         (["--sparsity", "1.5", *WINOGRAD], ["sparsity=1.5"]),
+        (["--sparsity", "0.5", "--speedup", "2", *WINOGRAD], ["--sparsity 0.5 and --speedup 2.0"]),
+        (["--speedup", "0", *WINOGRAD], ["speedup=0.0: above 0"]),
+        ([*WINOGRAD, "--model.winograd.rank", "1.5"], ["rank=1.5", "share of the energy"]),
         (["--model.backbone", "r3d18"], ["r3d18", "did you mean 'r3d_18'"]),
         (["--model.lr", "0"], ["model.lr=0"]),
         (["--model.lr", "fast"], ["model.lr", "float", "fast"]),

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from videowino.deployment import DeployedModel, Preprocessing, deploy, load
+    from videowino.latency import prune_to_speedup
     from videowino.models import create_model, list_models
     from videowino.report import count
     from videowino.surgery import convert, prune, restore
@@ -28,6 +29,7 @@ _HOMES = {
     "list_models": "videowino.models",
     "fastest_tiles": "videowino.tiles",
     "prune": "videowino.surgery",
+    "prune_to_speedup": "videowino.latency",
     "restore": "videowino.surgery",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "list_models",
     "load",
     "prune",
+    "prune_to_speedup",
     "restore",
 ]
 

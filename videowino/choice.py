@@ -9,9 +9,16 @@ from torch import nn
 from videowino.multiplications import Convolution
 from videowino.winograd.eligibility import ineligible_reason
 from videowino.winograd.layers import WinogradConv3d
+from videowino.winograd.parameterization import (
+    FACTORIZED,
+    check_parameterization,
+    max_rank,
+    spectral_rank,
+)
 from videowino.winograd.tile import Tile, fit_tile
 
 Patterns = str | Sequence[str] | None
+RankChoice = int | float | Mapping[str, int]
 ALREADY = "a Winograd layer already, left as it is"
 
 
@@ -71,6 +78,45 @@ def fit_layer(name: str, conv: nn.Conv3d, tile: int | Sequence[int], points: str
             f"layer {name!r}: {error}; points are for one kernel, convert the layers of each "
             "apart, with include="
         ) from None
+
+
+def choose_ranks(
+    chosen: Mapping[str, nn.Conv3d],
+    tiles: Mapping[str, Tile],
+    parameterization: str,
+    rank: RankChoice,
+    widest: Tile,
+) -> dict[str, int]:
+    """The rank of each layer: as asked, no more than its kernel allows.
+
+    Args:
+        chosen: The layers to swap.
+        tiles: Of them.
+        parameterization: What they become.
+        rank: One for all; a share of each layer's energy; or each layer's own.
+        widest: The largest tile there is, which allows the highest rank.
+
+    Raises:
+        ValueError: It is out of range, or names none for a layer.
+    """
+    most = {name: max_rank(parameterization, tile) for name, tile in tiles.items()}
+    if isinstance(rank, Mapping):
+        missing = [name for name in chosen if name not in rank]
+        if missing and parameterization in FACTORIZED:
+            raise ValueError(f"rank: names none for the layer {missing[0]!r}")
+        for name in chosen:
+            check_parameterization(parameterization, rank.get(name, 1), tiles[name])
+        return {name: rank.get(name, 1) for name in chosen}
+    if isinstance(rank, float) and parameterization in FACTORIZED:
+        if not 0 < rank <= 1:
+            raise ValueError(
+                f"rank={rank!r}: a whole number, or a share of the energy, above 0 and up to 1"
+            )
+        found = {n: spectral_rank(conv.weight, tiles[n], rank) for n, conv in chosen.items()}
+        return {name: min(found[name], most[name]) for name in chosen}
+    whole = 1 if isinstance(rank, float) else rank
+    check_parameterization(parameterization, whole, widest)
+    return {name: min(whole, most[name]) for name in chosen}
 
 
 def _check_patterns(names: list[str], *patterns: Patterns) -> None:

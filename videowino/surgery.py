@@ -2,17 +2,17 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from videowino.choice import ALREADY, Patterns, choose, fit_layer
+from videowino.choice import ALREADY, Patterns, RankChoice, choose, choose_ranks, fit_layer
 from videowino.multiplications import Convolution, Sizes, convolutions, output_sizes
 from videowino.report import ConversionReport, report
 from videowino.winograd.columns import column_sparsity, select_columns, winograd_layers
 from videowino.winograd.layers import WinogradConv3d
-from videowino.winograd.parameterization import check_parameterization, max_rank
 from videowino.winograd.rounding import rounding_error
 from videowino.winograd.tile import fit_tile
 from videowino.winograd.transforms import filter_matrix
@@ -31,7 +31,7 @@ def convert(
     model: nn.Module,
     *,
     parameterization: str = "low_rank",
-    rank: int = 8,
+    rank: RankChoice = 8,
     tile: TileChoice = _TILE,
     points: str | None = None,
     include: Patterns = None,
@@ -52,7 +52,9 @@ def convert(
         parameterization: `spatial`, `vanilla`, `low_rank` or `factored`. The default trains
             few parameters and starts exactly.
         rank: s, for `low_rank` and `factored`. Layers whose kernel allows less (a 3x1x1 has
-            three taps) take as much as they can.
+            three taps) take as much as they can. Or a share of energy, as 0.9: each layer takes
+            the least rank that holds it of its own U (`spectral_rank`). Or that of each layer by
+            its name, as `ranks` gives them.
         tile: Outputs per tile, one number or (depth, height, width); one on axes with one tap. Or
             those of each layer by its name, as `fastest_tiles` gives them; layers that it does not
             name get (2, 4, 4).
@@ -85,14 +87,14 @@ def convert(
         raise ValueError(f"tile: the model has no convolution {unknown[0]!r}")
     tiles = {name: fit_layer(name, conv, asked[name], points) for name, conv in chosen.items()}
     widest = max(tiles.values(), key=lambda t: t.positions, default=fit_tile(2, (3, 3, 3)))
-    check_parameterization(parameterization, rank, widest)
+    ranks_of = choose_ranks(chosen, tiles, parameterization, rank, widest)
     swaps: dict[nn.Module, nn.Module] = {}
     for name, conv in chosen.items():
         layer = WinogradConv3d.from_conv(
             conv,
             tile=asked[name],
             parameterization=parameterization,
-            rank=min(rank, max_rank(parameterization, tiles[name])),
+            rank=ranks_of[name],
             points=points,
         )
         swaps[conv] = layer
@@ -102,6 +104,11 @@ def convert(
     _warn_if_already(swaps, notes, parameterization)
     replace_modules(model, swaps)
     return report(model, sizes=_moved(sizes, swaps), notes=notes, title="Conversion")
+
+
+def ranks(model: nn.Module) -> dict[str, int]:
+    """The rank of each `low_rank` and `factored` layer, by its name: what `convert` takes."""
+    return {n: layer.rank for n, layer in winograd_layers(model).items() if layer.rank}
 
 
 def prune(
@@ -187,6 +194,26 @@ def restore(model: nn.Module, *, example: Any = None) -> ConversionReport:
         swaps[layer] = _conv_from(layer, spatial, padding)
     replace_modules(model, swaps)
     return report(model, sizes=_moved(sizes, swaps), notes=notes, title="Restoration")
+
+
+def dense_like(model: nn.Module) -> nn.Module:
+    """A copy with ordinary convolutions where the model has Winograd layers.
+
+    Their weights are random: it is what a network's time is compared with.
+
+    Raises:
+        ValueError: a layer's padding differs between its sides, which no Conv3d has.
+    """
+    copied = deepcopy(model)
+    swaps: dict[nn.Module, nn.Module] = {}
+    for name, layer in winograd_layers(copied).items():
+        padding = _conv_padding(layer)
+        if padding is None:
+            raise ValueError(f"{name} has padding {layer.padding}, which no Conv3d has")
+        shape = layer.out_channels, layer.in_channels, *layer.tile.taps
+        swaps[layer] = _conv_from(layer, torch.randn(shape).to(layer.gate), padding)
+    replace_modules(copied, swaps)
+    return copied
 
 
 def replace_modules(model: nn.Module, swaps: Mapping[Any, nn.Module]) -> None:

@@ -142,7 +142,7 @@ def time_models(
     Returns:
         name -> Timing of one forward pass of the batch.
     """
-    with _evaluating(models.values()), torch.inference_mode():
+    with evaluating(models.values()), torch.inference_mode():
         calls = {name: _bind(model, [(example,)]) for name, model in models.items()}
         return alternate(calls, **options)  # type: ignore[arg-type]
 
@@ -178,9 +178,9 @@ def time_layers(
         if missing := [layer for layer in layers if layer not in modules]:
             raise ValueError(f"layers: {name} has no layer {missing[0]!r}")
     results: dict[str, dict[str, Timing]] = {}
-    with _evaluating(models.values()), torch.inference_mode():
+    with evaluating(models.values()), torch.inference_mode():
         first, model = next(iter(models.items()))
-        shapes = _inputs(model, {layer: found[first][layer] for layer in layers}, example)
+        shapes = layer_inputs(model, {layer: found[first][layer] for layer in layers}, example)
         for layer in layers:
             inputs = [
                 tuple(torch.empty_like(like, device=device).normal_() for like, device in call)
@@ -201,10 +201,19 @@ def _bind(module: nn.Module, calls: list[tuple]) -> Callable[[], None]:
     return run
 
 
-def _inputs(
+def layer_inputs(
     model: nn.Module, layers: Mapping[str, nn.Module], example: object
 ) -> dict[str, list[tuple[tuple[Tensor, torch.device], ...]]]:
-    """Layer -> one tuple a call: tensors without storage, like its inputs, and their devices."""
+    """What layers are called with in a forward pass.
+
+    Args:
+        model: the network.
+        layers: name -> a module of it.
+        example: what the network is called with.
+
+    Returns:
+        Name -> one tuple a call: tensors without storage, like its inputs, and their devices.
+    """
     seen: dict[str, list[tuple[tuple[Tensor, torch.device], ...]]] = {name: [] for name in layers}
 
     def recorder(name: str) -> Callable[[nn.Module, tuple], None]:
@@ -240,7 +249,7 @@ def using_threads(number: int | None) -> Iterator[int]:
 
 
 @contextmanager
-def _evaluating(models: Iterable[nn.Module]) -> Iterator[None]:
+def evaluating(models: Iterable[nn.Module]) -> Iterator[None]:
     """Evaluation mode, with each submodule's own mode put back (frozen BatchNorm stays frozen)."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     for module, _ in modes:

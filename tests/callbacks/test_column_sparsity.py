@@ -3,8 +3,10 @@ import pytorch_lightning as pl  # noqa: I001 - callbacks came first, through the
 import torch
 
 from videowino.callbacks import ColumnSparsity, EpochSeed
-from videowino.callbacks.column_sparsity import prune_columns
-from videowino.training import WinogradConfig
+from videowino.latency import LatencyModel, LayerCost
+from videowino.latency.speedup import Found
+from videowino.training import WinogradConfig, time_budget
+from videowino.training.column_cuts import masks_for, set_masks
 from videowino.winograd import column_sparsity, winograd_layers
 from videowino.winograd.columns import select_columns
 
@@ -154,8 +156,9 @@ def test_columns_with_the_lowest_gathered_score_go(make_classifier, make_trainer
 
 def test_further_pruning_of_a_pruned_network(make_classifier, make_trainer, data):
     classifier = make_classifier(winograd=LOW_RANK)
-    options = dict(score="reconstruction", budget="uniform", compensate=True, optimizers=[])
-    prune_columns(classifier, 0.25, **options)
+    layers = winograd_layers(classifier)
+    masks = masks_for(layers, 0.25, score="reconstruction", budget="uniform")
+    set_masks(layers, masks, compensate=True, optimizers=[])
     before = {n: layer.column_mask.clone() for n, layer in winograd_layers(classifier).items()}
     record = Record()
     callback = ColumnSparsity(0.5, start=0, end=4, unit="step", every=2)
@@ -207,8 +210,13 @@ def test_resumed_training_equals_uninterrupted(make_classifier, make_trainer, da
         ({"start": 0.6, "end": 0.3}, r"end=0\.3: the schedule ends before it starts \(start=0\.6"),
         ({"sparsity": 1.0}, r"sparsity=1\.0: from 0 to below 1"),
         ({"score": "l1"}, "score='l1': one of magnitude"),
-        ({"budget": "even"}, "budget='even': one of uniform, global"),
-        ({"schedule": "linear"}, "schedule='linear': one of cubic, one_shot"),
+        ({"budget": "even"}, "budget='even': one of uniform, global, time"),
+        ({"schedule": "linear"}, "schedule='linear': one of cubic, one_shot, regrow"),
+        ({"sparsity": 0.5, "speedup": 2.0}, r"sparsity=0\.5 and speedup=2\.0: give one of them"),
+        ({"speedup": 0}, "speedup=0: above 0"),
+        ({"speedup": 2, "budget": "global"}, "speedup=2 with budget='global': columns go by time"),
+        ({"regrow": 1.1}, r"regrow=1\.1: a share, from 0 to 1"),
+        ({"schedule": "regrow", "score": "magnitude"}, "schedule='regrow' with score='magnitude'"),
         ({"unit": "batch"}, "unit='batch': one of fraction, epoch, step"),
         ({"start": -1}, "start=-1: 0 or more"),
         ({"start": 2, "end": 5}, "end=5: a fraction of the training is at most 1; set unit"),
@@ -231,6 +239,11 @@ def test_bad_arguments_are_named(options, message):
             {"score": "factor"},
             "score='factor' needs low_rank or factored layers, and model.layer1.0.conv1.0 has no",
         ),
+        (
+            WinogradConfig("vanilla", include=["layer1.0*"]),
+            {"schedule": "regrow"},
+            "schedule='regrow' with compensate: model.layer1.0.conv1.0 is vanilla or factored",
+        ),
         (LOW_RANK, {"end": 3, "unit": "epoch"}, r"end=3 \(epoch\): the schedule ends after the"),
         (LOW_RANK, {"end": 7, "unit": "step"}, "after the training, which has 6 steps"),
     ],
@@ -246,3 +259,92 @@ def test_scores_of_gradients_need_steps(make_classifier, make_trainer, data):
     trainer = make_trainer(max_epochs=1, callbacks=[callback])
     with pytest.warns(UserWarning, match="columns go by magnitude"):
         trainer.fit(make_classifier(winograd=LOW_RANK), datamodule=data)
+
+
+@pytest.mark.parametrize(
+    ("winograd", "compensate"),
+    [(LOW_RANK, True), (WinogradConfig("vanilla", include=["layer1*"]), False)],
+)
+def test_regrowth(winograd, compensate, make_classifier, make_trainer, data):
+    record = Record()
+    callback = ColumnSparsity(
+        schedule="regrow", regrow=1.0, start=0, end=16, unit="step", every=4, compensate=compensate
+    )
+    classifier = make_classifier(winograd=winograd, lr=0.3)
+    make_trainer(max_epochs=6, callbacks=[callback, record]).fit(classifier, datamodule=data)
+    # The cubic has 0.578125, 0.875, 0.984375 and 1 of 72 at steps 4, 8, 12 and 16.
+    assert record.sparsity == pruned(*[0] * 4, *[42] * 4, *[63] * 4, *[71] * 4, *[72] * 2)
+    came_back = [
+        sum(int((after[n] & ~before[n]).sum()) for n in before)
+        for before, after in zip(record.masks, record.masks[1:])
+    ]
+    at = [step + 1 for step, count in enumerate(came_back) if count]
+    assert at and set(at) <= {8, 12}  # at cuts, not at the first (nothing is gone) or the last
+    assert all(layer.probe is None for layer in winograd_layers(classifier).values())
+    for layer in winograd_layers(classifier).values():
+        assert layer.winograd_weight()[..., layer.column_mask].abs().amax((0, 1)).min() > 0
+
+
+@pytest.fixture
+def made_up_costs(monkeypatch):
+    """0.01 ms a column and 0.1 ms a line, 1 ms the rest; dense takes 40 ms."""
+    calls = []
+
+    def measure(model, dense, example, **_):
+        calls.append("measure")
+        cost = LayerCost((4, 6, 6), 0.0, 0.01, 0.1)
+        return LatencyModel(dict.fromkeys(winograd_layers(model), cost), 40.0, 1.0)
+
+    def find(model, dense, example, latency, scores, speedup, kept):
+        calls.append("find")
+        masks = latency.select(scores, latency.dense_ms / speedup, kept)
+        return Found(masks, latency.dense_ms / latency.ms(masks))
+
+    monkeypatch.setattr(time_budget, "measure_latency", measure)
+    monkeypatch.setattr(time_budget, "find_masks", find)
+    return calls
+
+
+def test_a_speedup_is_reached_on_a_ramp_of_milliseconds(
+    made_up_costs, make_classifier, make_trainer, data
+):
+    classifier = make_classifier(winograd=LOW_RANK)
+    taken = []
+
+    class Times(Record):
+        def on_train_batch_end(self, trainer, pl_module, *args):
+            layers = winograd_layers(pl_module.model)
+            cost = LayerCost((4, 6, 6), 0.0, 0.01, 0.1)
+            taken.append(1.0 + sum(cost.ms(layer.column_mask) for layer in layers.values()))
+
+    callback = ColumnSparsity(speedup=4.0, start=0, end=4, unit="step", every=2)
+    make_trainer(max_epochs=2, callbacks=[callback, Times()]).fit(classifier, datamodule=data)
+    whole = 1.0 + len(winograd_layers(classifier)) * (1.44 + 3.6)
+    # Half-way the cubic has 7/8 of the way to 10 ms.
+    for step, wanted in enumerate([whole] * 2 + [whole - 7 / 8 * (whole - 10)] * 2 + [10.0] * 2):
+        assert wanted - 0.15 < taken[step] <= wanted + 1e-9, step
+    assert made_up_costs == ["measure", "find"]
+
+
+def test_costs_are_measured_once_and_go_on_with_a_checkpoint(
+    made_up_costs, make_classifier, make_trainer, data, tmp_path
+):
+    callback = ColumnSparsity(0.5, budget="time", start=0, end=4, unit="step", every=2)
+    trainer = make_trainer(max_epochs=1, callbacks=[callback])
+    classifier = make_classifier(winograd=LOW_RANK)
+    callback.end = 3
+    trainer.fit(classifier, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    again = ColumnSparsity(0.6, budget="time", start=0, end=5, unit="step", every=2)
+    trainer = make_trainer(max_epochs=2, callbacks=[again])
+    trainer.fit(classifier, datamodule=data, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    assert column_sparsity(classifier) == pytest.approx(0.6, abs=1e-3)
+    assert made_up_costs == ["measure"]
+
+
+def test_a_speedup_out_of_reach_ends_the_training(
+    made_up_costs, make_classifier, make_trainer, data
+):
+    callback = ColumnSparsity(speedup=100.0, start=0, end=2, unit="step")
+    with pytest.raises(ValueError, match=r"speedup=100\.0: with a tenth of each layer"):
+        make_trainer(callbacks=[callback]).fit(make_classifier(winograd=LOW_RANK), datamodule=data)

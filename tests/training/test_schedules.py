@@ -1,6 +1,11 @@
 import pytest
 
-from videowino.training.schedules import cubic_sparsity, warmup_cosine, warmup_milestones
+from videowino.training.schedules import (
+    cubic_sparsity,
+    regrow_share,
+    warmup_cosine,
+    warmup_milestones,
+)
 
 # Written out by hand: (1 + cos(pi k / 4)) / 2 for k = 0 .. 3.
 COSINE = [1.0, 0.8535533906, 0.5, 0.1464466094]
@@ -41,3 +46,19 @@ def test_cubic_sparsity_from_a_pruned_start():
 
 def test_cubic_sparsity_in_one_step():
     assert [cubic_sparsity(s, 3, 3, 0.5) for s in (2, 3, 4)] == [0.0, 0.5, 0.5]
+
+
+def test_regrow_share():
+    # 0.4 / 2 * (1 + cos(pi t)) at t = 0, 1/4, 1/2, 3/4, 1 between steps 10 and 50.
+    table = {
+        0: 0.4,
+        10: 0.4,
+        20: 0.2 * (1 + 0.70710678),
+        30: 0.2,
+        40: 0.2 * (1 - 0.70710678),
+        50: 0.0,
+        60: 0.0,
+    }
+    found = [regrow_share(s, 10, 50, 0.4) for s in table]
+    assert found == pytest.approx(list(table.values()))
+    assert regrow_share(3, 3, 3, 0.4) == 0.0

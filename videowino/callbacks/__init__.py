@@ -3,9 +3,17 @@
 # First, and for its effect: Lightning imports torchmetrics, which imports torchvision.
 from videowino.compat import torchvision  # noqa: F401, I001
 from videowino.callbacks.column_sparsity import ColumnSparsity
+from videowino.callbacks.distillation import Distillation
 from videowino.callbacks.ema import EMA
 from videowino.callbacks.epoch_lines import EpochLines
 from videowino.callbacks.epoch_seed import EpochSeed
 from videowino.callbacks.speedup_logger import SpeedupLogger
 
-__all__ = ["EMA", "ColumnSparsity", "EpochLines", "EpochSeed", "SpeedupLogger"]
+__all__ = [
+    "EMA",
+    "ColumnSparsity",
+    "Distillation",
+    "EpochLines",
+    "EpochSeed",
+    "SpeedupLogger",
+]

@@ -7,18 +7,25 @@ from typing import Any, Literal, get_args
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from videowino.cli import require
+from videowino.training.column_cuts import exchange, masks_for, scores_of, set_masks
 from videowino.training.length import length_of
-from videowino.training.schedules import cubic_sparsity
-from videowino.winograd import WinogradConv3d
-from videowino.winograd.columns import Budget, column_sparsity, select_columns, winograd_layers
+from videowino.training.schedules import cubic_sparsity, regrow_share
+from videowino.training.time_budget import TimeBudget
+from videowino.winograd import winograd_layers
+from videowino.winograd.columns import column_sparsity
+from videowino.winograd.probe import ColumnProbe
 from videowino.winograd.scores import WEIGHT_SCORES, Score
 
-Schedule = Literal["cubic", "one_shot"]
+Schedule = Literal["cubic", "one_shot", "regrow"]
+Budget = Literal["uniform", "global", "time"]
 Unit = Literal["fraction", "epoch", "step"]
+
+_SPARSITY = 0.5
+_PROBED = 3  # steps before a cut in which pruned columns are probed: one alone is noise
 
 
 class ColumnSparsity(pl.Callback):
@@ -29,16 +36,27 @@ class ColumnSparsity(pl.Callback):
     `end` on the masks stay. With schedule one_shot everything goes at once at `start`. A column
     that has gone stays gone, with weights of zero and no momentum.
 
+    With schedule regrow, at each cut of the ramp pruned columns come back in the place of kept ones
+    that are worth less by now: before it, some steps compute all columns to learn what the pruned
+    ones would be worth (`ColumnProbe`). Fewer may come back from cut to cut (`regrow_share`).
+
+    With `speedup`, the ramp is one of milliseconds, down to those with which the deployed network
+    is so much faster than the dense one on this machine. What columns cost is measured at the first
+    cut; at the last one networks are deployed and timed until one is as fast as wanted.
+
     A mask is set before a step's forward pass and is part of the layer's state, so a run resumed
     from any checkpoint goes on with the same masks and the same schedule.
 
     Args:
-        sparsity: fraction of all columns to prune in the end.
+        sparsity: fraction of all columns to prune in the end; half if there is no `speedup`.
+        speedup: of the deployed network over the dense one at batch 1, instead of a sparsity.
         score: what a column is worth. taylor, the loss's first-order change without it, and
             factor, the factors' share of that, are gathered from the gradients of training;
             reconstruction and magnitude look at the weights.
-        budget: uniform prunes every layer alike; global ranks the columns of all layers together.
-        schedule: cubic or one_shot.
+        budget: uniform prunes every layer alike; global ranks the columns of all layers together;
+            time ranks them by score for each measured millisecond, whole lines of columns too,
+            without which transforms are shorter (`select_by_cost`). A `speedup` takes time.
+        schedule: cubic, one_shot or regrow.
         start: when pruning starts, in `unit`.
         end: when the last columns go, in `unit`; must leave training steps for fine-tuning.
         unit: fraction of the training, epoch, or optimizer step.
@@ -46,6 +64,7 @@ class ColumnSparsity(pl.Callback):
         momentum: share of the old score that is kept at each step.
         compensate: let the columns that stay make up for those that go
             (`videowino.winograd.compensation`).
+        regrow: share of a layer's pruned columns that may come back at the first cut.
 
     Raises:
         ValueError: an argument is out of range, or the schedule ends before it starts.
@@ -53,9 +72,10 @@ class ColumnSparsity(pl.Callback):
 
     def __init__(
         self,
-        sparsity: float = 0.5,
+        sparsity: float | None = None,
+        speedup: float | None = None,
         score: Score = "taylor",
-        budget: Budget = "uniform",
+        budget: Budget | None = None,
         schedule: Schedule = "cubic",
         start: float = 0.1,
         end: float = 0.6,
@@ -63,8 +83,21 @@ class ColumnSparsity(pl.Callback):
         every: int = 10,
         momentum: float = 0.9,
         compensate: bool = True,
+        regrow: float = 0.3,
     ) -> None:
+        require(
+            sparsity is None or speedup is None,
+            f"sparsity={sparsity} and speedup={speedup}: give one of them",
+        )
+        require(
+            speedup is None or budget in (None, "time"),
+            f"speedup={speedup} with budget={budget!r}: columns go by time then; leave budget out",
+        )
+        sparsity = _SPARSITY if sparsity is None else sparsity
+        budget = budget or ("uniform" if speedup is None else "time")
         require(0 <= sparsity < 1, f"sparsity={sparsity}: from 0 to below 1")
+        require(speedup is None or speedup > 0, f"speedup={speedup}: above 0")
+        require(0 <= regrow <= 1, f"regrow={regrow}: a share, from 0 to 1")
         for name, value, choices in (
             ("score", score, Score),
             ("budget", budget, Budget),
@@ -86,7 +119,13 @@ class ColumnSparsity(pl.Callback):
         )
         require(every >= 1, f"every={every}: at least 1")
         require(0 <= momentum < 1, f"momentum={momentum}: from 0 to below 1")
+        require(
+            schedule != "regrow" or score == "taylor",
+            f"schedule='regrow' with score={score!r}: what would come back is measured as taylor "
+            "is; use that",
+        )
         self.sparsity = sparsity
+        self.speedup = speedup
         self.score = score
         self.budget = budget
         self.schedule = schedule
@@ -95,23 +134,27 @@ class ColumnSparsity(pl.Callback):
         self.every = every
         self.momentum = momentum
         self.compensate = compensate
+        self.regrow = regrow if schedule == "regrow" else 0.0
+        self._time = TimeBudget(speedup)
         self._initial = 0.0
         self._done = -1  # the last step whose mask is set
         self._steps = (0, 0)
 
     def state_dict(self) -> dict[str, Any]:
         """What the layers' own masks and scores do not tell."""
-        return {"initial": self._initial, "done": self._done}
+        return {"initial": self._initial, "done": self._done, "time": self._time.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the schedule where the checkpoint left it."""
         self._initial, self._done = state["initial"], state["done"]
+        self._time.load(state.get("time"))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Turn the schedule into optimizer steps.
 
         Raises:
-            ValueError: the network has no Winograd layers, or the schedule outlasts the training.
+            ValueError: the network has no Winograd layers, or not those that score or schedule
+                need, or the schedule outlasts the training.
         """
         layers = winograd_layers(pl_module)
         require(
@@ -126,10 +169,18 @@ class ColumnSparsity(pl.Callback):
                 f"score='factor' needs low_rank or factored layers, and {(without or [''])[0]} "
                 "has no factors; use taylor",
             )
+        if self.regrow and self.compensate:
+            given = [n for n, m in layers.items() if m.parameterization in ("vanilla", "factored")]
+            require(
+                not given,
+                f"schedule='regrow' with compensate: {(given or [''])[0]} is "
+                "vanilla or factored, whose pruned columns give their weights to the others and "
+                "have none to come back with; set compensate to false",
+            )
         if self._done < 0:
             self._initial = column_sparsity(pl_module)
             require(
-                self._initial <= self.sparsity,
+                self.speedup is not None or self._initial <= self.sparsity,
                 f"sparsity={self.sparsity}: the network starts with {self._initial:.3f} of its "
                 "columns pruned already",
             )
@@ -158,10 +209,14 @@ class ColumnSparsity(pl.Callback):
 
     def target(self, step: int) -> float:
         """The sparsity that the schedule wants at an optimizer step."""
+        return self._initial + (self.sparsity - self._initial) * self._progress(step)
+
+    def _progress(self, step: int) -> float:
+        """How far the ramp is, 0 to 1."""
         start, end = self._steps
         if self.schedule == "one_shot":
-            return self.sparsity if step >= start else self._initial
-        return cubic_sparsity(step, start, end, self.sparsity, self._initial)
+            return float(step >= start)
+        return cubic_sparsity(step, start, end, 1.0)
 
     def _is_due(self, step: int) -> bool:
         start, end = self._steps
@@ -178,14 +233,49 @@ class ColumnSparsity(pl.Callback):
             return
         self._done = step
         if self._is_due(step):
-            prune_columns(
-                pl_module,
+            self._cut(trainer, pl_module, batch["clip"][:1])
+        if self.regrow and any(map(self._is_due, range(step + 1, step + 1 + _PROBED))):
+            for layer in winograd_layers(pl_module).values():
+                layer.probe = layer.probe or ColumnProbe(layer)
+
+    def _cut(self, trainer: pl.Trainer, pl_module: pl.LightningModule, example: Tensor) -> None:
+        step = trainer.global_step
+        layers = winograd_layers(pl_module)
+        if self.budget == "time":
+            self._time.measure(trainer, pl_module, example)
+        if self.speedup is not None:
+            last = step == self._steps[1]
+            scores = scores_of(layers, self.score)
+            masks = self._time.masks(
+                trainer, pl_module, example, scores, self._progress(step), last
+            )
+        else:
+            masks = masks_for(
+                layers,
                 self.target(step),
                 score=self.score,
                 budget=self.budget,
-                compensate=self.compensate,
-                optimizers=trainer.optimizers,
+                costs=self._time.costs,
             )
+        if self.regrow:
+            share = regrow_share(step, *self._steps, self.regrow)
+            masks = exchange(layers, masks, self._probed(trainer, pl_module), share)
+        set_masks(
+            layers,
+            masks,
+            compensate=self.compensate,
+            optimizers=trainer.optimizers,
+            keep_weights=bool(self.regrow) and not self.compensate,
+        )
+
+    def _probed(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Tensor]:
+        """What pruned columns would be worth, the same in all processes; ends the probes."""
+        found = {}
+        for name, layer in winograd_layers(pl_module).items():
+            probe, layer.probe = layer.probe, None
+            worth = torch.zeros_like(layer.column_score) if probe is None else probe.scores
+            found[name] = trainer.strategy.reduce(worth.to(layer.column_score), reduce_op="mean")
+        return found
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -195,6 +285,8 @@ class ColumnSparsity(pl.Callback):
             return
         for layer in winograd_layers(pl_module).values():
             layer.accumulate_scores(self.score, self.momentum)
+            if layer.probe is not None:
+                layer.probe.gather()
 
     def on_train_batch_end(
         self,
@@ -206,54 +298,3 @@ class ColumnSparsity(pl.Callback):
     ) -> None:
         """Log the sparsity that the step was taken with."""
         pl_module.log("column_sparsity", column_sparsity(pl_module), on_step=True, on_epoch=False)
-
-
-def prune_columns(
-    model: nn.Module,
-    sparsity: float,
-    *,
-    score: str,
-    budget: str,
-    compensate: bool,
-    optimizers: list[Optimizer],
-) -> None:
-    """Prune further, never bringing a column back, and clear what would move pruned weights.
-
-    Args:
-        model: has Winograd layers.
-        sparsity: fraction of their columns to be pruned after this.
-        score: see `ColumnSparsity`; a score of gradients of which none is held yet is magnitude.
-        budget: see `select_columns`.
-        compensate: see `WinogradConv3d.set_column_mask`.
-        optimizers: those that train the model.
-    """
-    layers = winograd_layers(model)
-    scores = {}
-    for name, layer in layers.items():
-        held = layer.scores(score if score in WEIGHT_SCORES else "held")
-        scores[name] = held.masked_fill(~layer.column_mask, -1.0)  # below any score
-    for name, mask in select_columns(scores, sparsity, budget).items():
-        layer = layers[name]
-        mask = mask & layer.column_mask
-        if not torch.equal(mask, layer.column_mask):
-            layer.set_column_mask(mask, compensate)
-            _still(layer, ~mask, optimizers)
-
-
-@torch.no_grad()
-def _still(layer: WinogradConv3d, pruned: Tensor, optimizers: list[Optimizer]) -> None:
-    """Zero what belongs to pruned columns alone, and its momentum: nothing moves it any more.
-
-    Masked columns have no gradient, but momentum and weight decay would go on changing them.
-    """
-    owned = [layer.gate] if layer.right is None else [layer.gate, layer.right]
-    if layer.parameterization == "vanilla":
-        assert isinstance(layer.weight, nn.Parameter)
-        owned.append(layer.weight)
-    for parameter in owned:
-        if parameter is not layer.gate:
-            parameter[..., pruned] = 0.0
-        for optimizer in optimizers:
-            for value in optimizer.state.get(parameter, {}).values():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    value[..., pruned] = 0.0

@@ -6,6 +6,7 @@ takes N C D H W and returns logits (N, num_classes).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from videowino.cli import require
 from videowino.data.scores import count_wrong, unreadable
 from videowino.models import create_model
-from videowino.surgery import convert
+from videowino.surgery import convert, ranks
 from videowino.training.hyperparameters import WinogradConfig, check_same_network, plain
 from videowino.training.length import length_of
 from videowino.training.mixing import Mixing
@@ -65,6 +66,9 @@ class VideoClassifier(pl.LightningModule):
         ValueError: an argument is out of range, or the weights do not fit.
         FileNotFoundError: no such weights file.
     """
+
+    # What a teacher makes of clips, logits and loss (`videowino.callbacks.Distillation`).
+    distill: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -118,6 +122,9 @@ class VideoClassifier(pl.LightningModule):
         if channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.conversion = None if winograd is None else convert(self.model, **vars(winograd))
+        if winograd is not None and isinstance(winograd.rank, float):
+            # What a checkpoint is built by before it has weights to take ranks from.
+            self.hparams["winograd"]["rank"] = ranks(self.model)
         self._mix = Mixing(mixup, cutmix, num_classes) if mixup or cutmix else None
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
         # Means over all processes' clips: `self.log` would weigh processes, not clips.
@@ -159,6 +166,8 @@ class VideoClassifier(pl.LightningModule):
             clip, target = self._mix(clip, label)
         logits = self(clip)
         loss = F.cross_entropy(logits, target, label_smoothing=self.hparams["label_smoothing"])
+        if self.distill is not None:
+            loss = self.distill(clip, logits, loss)
         size = len(label)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         self.train_loss.update(loss.detach(), size)

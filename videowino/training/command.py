@@ -17,12 +17,20 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import videowino.callbacks
 import videowino.data
-from videowino.callbacks import EMA, ColumnSparsity, EpochLines, EpochSeed, SpeedupLogger
+from videowino.callbacks import (
+    EMA,
+    ColumnSparsity,
+    Distillation,
+    EpochLines,
+    EpochSeed,
+    SpeedupLogger,
+)
 from videowino.cli import explain, import_modules, option_names, see_working_folder
 from videowino.data import VideoDataModule
+from videowino.training.callback_options import as_list, refuse_twice, set_columns_to_keep
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
-from videowino.training.hyperparameters import check_same_network
+from videowino.training.hyperparameters import check_same_network, take_ranks
 from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
 from videowino.training.run_folder import (
     CHECKPOINTS,
@@ -42,7 +50,7 @@ _CLASSES = [
     for part in (videowino.callbacks, videowino.data)
     for name in part.__all__
 ]
-_ONLY_IN_TRAINING = (ColumnSparsity, EMA, SpeedupLogger)
+_ONLY_IN_TRAINING = (ColumnSparsity, Distillation, EMA, SpeedupLogger)
 # Settings for which nobody needs to know a Lightning warning.
 _SILENCED = (
     ".*does not have many workers.*",
@@ -113,6 +121,11 @@ class TrainCLI(LightningCLI):
             type=float | None,
             help="Column sparsity of the ColumnSparsity callback, which is added if there is none.",
         )
+        parser.add_argument(
+            "--speedup",
+            type=float | None,
+            help="Speedup of the deployed network that the ColumnSparsity callback is to reach.",
+        )
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -136,9 +149,8 @@ class TrainCLI(LightningCLI):
         self.run = Path(config.run) if config.run else new_folder(config.model.backbone)
         self.writes = not dry and (fit or config.run is not None)
         if fit:
-            refuse_twice(config.trainer)
-        if config.sparsity is not None:
-            set_sparsity(config.trainer, config.sparsity)
+            refuse_twice(config.trainer, _ONLY_IN_TRAINING)
+        set_columns_to_keep(config.trainer, config.sparsity, config.speedup)
         for logger in as_list(config.trainer.logger):
             if getattr(logger, "init_args", {}).get("save_dir") == ".":  # Weights & Biases
                 logger.init_args.save_dir = str(self.run)
@@ -149,6 +161,7 @@ class TrainCLI(LightningCLI):
             found = read_checkpoint(config.ckpt_path)
             self.checkpoint = {key: found.get(key) for key in ("hyper_parameters", "global_step")}
             config.model.weights = None  # all weights come from the checkpoint
+            take_ranks(config.model, found)
         elif asked is not None:
             print(f"run={self.run}: holds no checkpoint yet, starting from the beginning")
         elif not fit and config.model.weights is None:
@@ -287,36 +300,3 @@ class TrainCLI(LightningCLI):
         with path.open("w", newline="") as file:
             write_csv(rows, file)
         print(f"predictions: {path}", flush=True)
-
-
-def as_list(value: Any) -> list[Any]:
-    """The value of an option that takes one, several, or None."""
-    return list(value) if isinstance(value, list) else [] if value is None else [value]
-
-
-def refuse_twice(trainer: Namespace) -> None:
-    """Refuse two of a callback of this project: they would do the same work, one after the other.
-
-    Raises:
-        ValueError: there are two.
-    """
-    names = [callback.class_path.rpartition(".")[2] for callback in as_list(trainer.callbacks)]
-    for name in (kind.__name__ for kind in _ONLY_IN_TRAINING):
-        if names.count(name) > 1:
-            raise ValueError(
-                f"trainer.callbacks: {name} is configured {names.count(name)} times; leave out one "
-                "of the configurations or options that bring it"
-            )
-
-
-def set_sparsity(trainer: Namespace, sparsity: float) -> None:
-    """Set the sparsity of the configured ColumnSparsity callback, or configure one."""
-    callbacks = as_list(trainer.callbacks)
-    found = [c for c in callbacks if c.class_path.rpartition(".")[2] == ColumnSparsity.__name__]
-    if not found:
-        path = f"{ColumnSparsity.__module__}.{ColumnSparsity.__name__}"
-        found = [Namespace(class_path=path, init_args=Namespace())]
-        callbacks = [*callbacks, *found]
-    for callback in found:
-        callback.init_args.sparsity = sparsity
-    trainer.callbacks = callbacks

@@ -15,7 +15,8 @@ class WinogradConfig:
 
     Args:
         parameterization: what is trained of a Winograd weight.
-        rank: of the factors, for low_rank and factored.
+        rank: of the factors, for low_rank and factored; as a fraction, the share of each layer's
+            energy that its rank is to hold.
         tile: outputs per tile, depth, height and width.
         points: interpolation points; the default set if None.
         include: shell patterns of layer names to swap; all eligible ones if None.
@@ -24,7 +25,7 @@ class WinogradConfig:
     """
 
     parameterization: Literal["spatial", "vanilla", "low_rank", "factored"] = "low_rank"
-    rank: int = 8
+    rank: int | float | dict[str, int] = 8
     tile: tuple[int, int, int] = (2, 4, 4)
     points: str | None = None
     include: list[str] | None = None
@@ -51,6 +52,21 @@ def check_same_network(checkpoint: dict[str, Any], hparams: dict[str, Any], name
             f"{name}: holds another network ({theirs}) than the one configured ({ours}); to start "
             "a new run from its weights, pass it as model.weights instead"
         )
+
+
+def take_ranks(model: Any, checkpoint: dict[str, Any]) -> None:
+    """Give a model's options the ranks that a checkpoint's layers have.
+
+    Where a rank was a share of energy, it was found from weights that the run started from.
+
+    Args:
+        model: options of a `VideoClassifier`.
+        checkpoint: of the run that goes on.
+    """
+    swap = getattr(model, "winograd", None)
+    saved = (checkpoint.get("hyper_parameters") or {}).get("winograd")
+    if swap is not None and isinstance(swap.rank, float) and isinstance(saved, dict):
+        swap.rank = saved.get("rank", swap.rank)
 
 
 def plain(value: Any) -> Any:

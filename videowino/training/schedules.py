@@ -85,3 +85,20 @@ def cubic_sparsity(step: int, start: int, end: int, final: float, initial: float
         return initial
     left = 1 - (step - start) / (end - start)
     return final + (initial - final) * left**3
+
+
+def regrow_share(step: int, start: int, end: int, first: float) -> float:
+    """Share of the pruned columns that may come back: half a cosine from `first` down to 0.
+
+    Evci et al., "Rigging the Lottery", arXiv 1911.11134, section 3: early on there is much to learn
+    of what was pruned, and the last masks are to stay.
+
+    Args:
+        step: optimizer steps taken so far.
+        start: step at which the share is `first`.
+        end: step from which it is 0.
+        first: share at the start.
+    """
+    if step >= end:
+        return 0.0
+    return 0.5 * first * (1 + math.cos(math.pi * max(0, step - start) / (end - start)))

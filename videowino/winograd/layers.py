@@ -22,6 +22,7 @@ from videowino.winograd.parameterization import (
     factored_start,
     low_rank_start,
 )
+from videowino.winograd.probe import ColumnProbe
 from videowino.winograd.ready import Ready
 from videowino.winograd.tile import fit_tile
 from videowino.winograd.weights import Weights
@@ -58,6 +59,7 @@ class WinogradConv3d(ColumnMask):
         weight_bits: 32, or 16 to store U in half the memory (see `winograd_conv3d`): where wide
             layers wait for their weight. 32 unless set; `weight_error` says what it would cost.
         channels_last: Whether the filter it was made from lay channels last in memory.
+        probe: While one is set, training computes all columns, see `ColumnProbe`.
         pads: Zeros around the clip, (d0, d1, h0, h1, w0, w1).
 
     Raises:
@@ -66,6 +68,7 @@ class WinogradConv3d(ColumnMask):
 
     dilation, groups = (1, 1, 1), 1
     weight_bits = 32
+    probe: ColumnProbe | None = None
     bias: nn.Parameter | None
 
     def __init__(
@@ -255,7 +258,8 @@ class WinogradConv3d(ColumnMask):
         straight = not torch.is_grad_enabled() and not is_observed(x)
         if straight and (y := self._ready.run(self, x, residual, relu, pool)) is not None:
             return y
-        parts = self._parts()
+        probe = self.probe if torch.is_grad_enabled() else None
+        parts = self._parts() if probe is None else probe.parts(self)
         y = winograd_conv3d(
             x,
             out_channels=self.out_channels,

@@ -14,6 +14,7 @@ from videowino.winograd.tile import Tile, is_whole
 from videowino.winograd.transforms import filter_matrix
 
 Parameterization = Literal["spatial", "vanilla", "low_rank", "factored"]
+FACTORIZED = ("low_rank", "factored")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,25 @@ def max_rank(parameterization: str, tile: Tile) -> int:
     """P for `low_rank`; for `factored` the number of taps, above which nothing is gained."""
     d, h, w = tile.taps
     return tile.positions if parameterization == "low_rank" else min(d * h * w, tile.positions)
+
+
+def spectral_rank(weight: Tensor, tile: Tile, share: float) -> int:
+    """The least rank that holds a share of U's energy, the sum of its squared singular values.
+
+    A filter that has learned little of space and time has few patterns: its layer does with fewer
+    factors than one of many. The best fit of rank s holds the energy of the s largest (Eckart and
+    Young, 1936).
+
+    Args:
+        weight: The spatial filters, (C_out, C_in, r_d, r_h, r_w).
+        tile: Whose transform makes U of them.
+        share: Of the energy, above 0 and up to 1.
+    """
+    k = filter_matrix(tile, torch.float64, torch.device("cpu"))
+    u = weight.detach().double().cpu().flatten(2).flatten(0, 1) @ k.T
+    energies, _ = _right_singular_vectors(u)
+    held = energies.cumsum(0) / energies.sum().clamp_min(torch.finfo(torch.float64).tiny)
+    return int((held < share - 1e-12).sum()) + 1
 
 
 def column_scale(tile: Tile) -> Tensor:

@@ -118,6 +118,17 @@ class ColumnScores(nn.Module):
         return (self.column_score / (1 - self.score_decay)).sqrt()
 
     @torch.no_grad()
+    def set_scores(self, columns: Tensor, scores: Tensor) -> None:
+        """Give columns a held score, as if it had been accumulated.
+
+        Args:
+            columns: Indices.
+            scores: Of these.
+        """
+        squares = scores.to(self.column_score).square() * (1 - self.score_decay)
+        self.column_score[columns] = squares
+
+    @torch.no_grad()
     def magnitude(self) -> Tensor:
         """(P,) share of the layer's output energy by weight norms, as its square root."""
         norms = self.winograd_weight(masked=False).double().flatten(0, 1).norm(dim=0)

@@ -1,0 +1,52 @@
+"""Callbacks as the command line configures them, before they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from jsonargparse import Namespace
+
+from videowino.callbacks import ColumnSparsity
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value of an option that takes one, several, or None."""
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def refuse_twice(trainer: Namespace, kinds: Iterable[type]) -> None:
+    """Refuse two of a callback of this project: they would do the same work, one after the other.
+
+    Raises:
+        ValueError: there are two.
+    """
+    names = [callback.class_path.rpartition(".")[2] for callback in as_list(trainer.callbacks)]
+    for name in (kind.__name__ for kind in kinds):
+        if names.count(name) > 1:
+            raise ValueError(
+                f"trainer.callbacks: {name} is configured {names.count(name)} times; leave out one "
+                "of the configurations or options that bring it"
+            )
+
+
+def set_columns_to_keep(trainer: Namespace, sparsity: float | None, speedup: float | None) -> None:
+    """Set what the configured ColumnSparsity callback is to reach, or configure one.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if sparsity is None and speedup is None:
+        return
+    if sparsity is not None and speedup is not None:
+        raise ValueError(f"--sparsity {sparsity} and --speedup {speedup}: give one of them")
+    callbacks = as_list(trainer.callbacks)
+    found = [c for c in callbacks if c.class_path.rpartition(".")[2] == ColumnSparsity.__name__]
+    if not found:
+        path = f"{ColumnSparsity.__module__}.{ColumnSparsity.__name__}"
+        found = [Namespace(class_path=path, init_args=Namespace())]
+        callbacks = [*callbacks, *found]
+    for callback in found:
+        callback.init_args.sparsity = sparsity
+        callback.init_args.speedup = speedup
+    trainer.callbacks = callbacks

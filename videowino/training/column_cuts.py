@@ -1,0 +1,124 @@
+"""Columns that go, and come back, while a network trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from videowino.latency import LayerCost, select_by_cost
+from videowino.winograd import WinogradConv3d
+from videowino.winograd.columns import select_columns
+from videowino.winograd.scores import WEIGHT_SCORES
+
+Layers = Mapping[str, WinogradConv3d]
+
+
+def scores_of(layers: Layers, score: str) -> dict[str, Tensor]:
+    """(P,) by layer; magnitude for a score of gradients of which none is held yet."""
+    kind = score if score in WEIGHT_SCORES else "held"
+    return {name: layer.scores(kind) for name, layer in layers.items()}
+
+
+def masks_for(
+    layers: Layers,
+    sparsity: float,
+    *,
+    score: str,
+    budget: str,
+    costs: Mapping[str, LayerCost] | None = None,
+) -> dict[str, Tensor]:
+    """Masks that prune further, bringing no column back.
+
+    Args:
+        layers: by name.
+        sparsity: fraction of their columns to be pruned.
+        score: see `ColumnSparsity`.
+        budget: "uniform" or "global", see `select_columns`; "time", see `select_by_cost`.
+        costs: by layer, for "time".
+    """
+    scores = scores_of(layers, score)
+    kept = {name: layer.column_mask for name, layer in layers.items()}
+    if budget == "time":
+        assert costs is not None
+        total = sum(map(len, kept.values()))
+        return select_by_cost(scores, costs, columns=total - round(sparsity * total), masks=kept)
+    ranked = {n: s.masked_fill(~kept[n], -1.0) for n, s in scores.items()}  # below any score
+    return {n: m & kept[n] for n, m in select_columns(ranked, sparsity, budget).items()}
+
+
+def exchange(
+    layers: Layers, masks: Mapping[str, Tensor], probed: Mapping[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Masks with some pruned columns in the place of kept ones that are worth less.
+
+    Both are first-order changes of the loss: the Taylor score of a kept column, and for a pruned
+    one what `ColumnProbe` has gathered. A column that comes back starts with that as its score.
+
+    Args:
+        layers: by name, with the masks and scores of training so far.
+        masks: what is to be kept now.
+        probed: (P,) by layer, of the columns that are pruned so far.
+        share: of a layer's pruned columns that may come back.
+    """
+    changed = {}
+    for name, layer in layers.items():
+        mask = masks[name].clone()
+        gone = ~layer.column_mask
+        most = min(int(share * int((~mask).sum())), int(mask.sum()) - 1)
+        inside = layer.scores("held").masked_fill(~mask, torch.inf).sort()
+        outside = probed[name].masked_fill(~gone, -torch.inf).sort(descending=True)
+        better = (outside.values > inside.values)[: max(0, most)]
+        count = int(better.long().cumprod(0).sum())
+        back, out = outside.indices[:count], inside.indices[:count]
+        mask[out], mask[back] = False, True
+        layer.set_scores(back, outside.values[:count])
+        changed[name] = mask
+    return changed
+
+
+def set_masks(
+    layers: Layers,
+    masks: Mapping[str, Tensor],
+    *,
+    compensate: bool,
+    optimizers: Sequence[Optimizer],
+    keep_weights: bool = False,
+) -> None:
+    """Prune, and clear what would move pruned weights.
+
+    Args:
+        layers: by name.
+        masks: (P,) bool by name.
+        compensate: see `WinogradConv3d.set_column_mask`.
+        optimizers: those that train the layers.
+        keep_weights: leave pruned columns the weights that they come back with.
+    """
+    for name, mask in masks.items():
+        layer = layers[name]
+        if not torch.equal(mask, layer.column_mask):
+            layer.set_column_mask(mask, compensate)
+            _still(layer, ~mask, optimizers, keep_weights)
+
+
+@torch.no_grad()
+def _still(
+    layer: WinogradConv3d, pruned: Tensor, optimizers: Sequence[Optimizer], keep_weights: bool
+) -> None:
+    """Zero what belongs to pruned columns alone, and its momentum: nothing moves it any more.
+
+    Masked columns have no gradient, but momentum and weight decay would go on changing them.
+    """
+    owned = [layer.gate] if layer.right is None else [layer.gate, layer.right]
+    if layer.parameterization == "vanilla":
+        assert isinstance(layer.weight, nn.Parameter)
+        owned.append(layer.weight)
+    for parameter in owned:
+        if parameter is not layer.gate and not keep_weights:
+            parameter[..., pruned] = 0.0
+        for optimizer in optimizers:
+            for value in optimizer.state.get(parameter, {}).values():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    value[..., pruned] = 0.0

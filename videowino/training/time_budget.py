@@ -1,0 +1,108 @@
+"""What columns cost in a training, measured once, and the columns that reach a speedup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+
+from videowino.latency import LatencyModel, LayerCost, find_masks, measure_latency
+from videowino.training.classifier import VideoClassifier
+from videowino.winograd import winograd_layers
+
+_PREFIX = "model."  # of a classifier's layers, which a callback sees, before those of its network
+
+
+class TimeBudget:
+    """Measures in the first process, for all: masks must be the same in each.
+
+    Args:
+        speedup: of the deployed network over the dense one; None where costs alone are wanted.
+    """
+
+    def __init__(self, speedup: float | None) -> None:
+        self.speedup = speedup
+        self._latency: LatencyModel | None = None
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """For a checkpoint: a run that goes on has the same costs."""
+        return None if self._latency is None else self._latency.state
+
+    def load(self, state: Mapping[str, Any] | None) -> None:
+        """Take up what `state` gave."""
+        self._latency = None if state is None else LatencyModel.of(state)
+
+    @property
+    def costs(self) -> dict[str, LayerCost] | None:
+        """By layer of the classifier, once measured."""
+        if self._latency is None:
+            return None
+        return {_PREFIX + name: cost for name, cost in self._latency.costs.items()}
+
+    def measure(self, trainer: pl.Trainer, classifier: pl.LightningModule, example: Tensor) -> None:
+        """Measure, unless that is done.
+
+        Raises:
+            ValueError: the speedup is out of reach.
+        """
+        if self._latency is not None:
+            return
+        assert isinstance(classifier, VideoClassifier)
+        found = None
+        if trainer.is_global_zero:
+            rank_zero_info("ColumnSparsity: measuring what columns cost")
+            with isolate_rng():
+                dense = classifier.dense_network().to(example)
+                found = measure_latency(classifier.model, dense, example).state
+        self._latency = LatencyModel.of(trainer.strategy.broadcast(found))
+        if self.speedup is not None:
+            kept = {n: m.column_mask for n, m in winograd_layers(classifier.model).items()}
+            self._latency.check_reach(self.speedup, kept)
+
+    def masks(
+        self,
+        trainer: pl.Trainer,
+        classifier: pl.LightningModule,
+        example: Tensor,
+        scores: Mapping[str, Tensor],
+        progress: float,
+        last: bool,
+    ) -> dict[str, Tensor]:
+        """Masks on the way to the speedup, bringing no column back.
+
+        Args:
+            trainer: of the classifier.
+            classifier: with Winograd layers.
+            example: a clip, 1 C D H W.
+            scores: (P,) by layer.
+            progress: share of the way in milliseconds, 0 to 1.
+            last: deploy and time, as this is what stays.
+        """
+        assert isinstance(classifier, VideoClassifier) and self._latency is not None
+        assert self.speedup is not None
+        model = classifier.model
+        layers = winograd_layers(model)
+        own = {name: scores[_PREFIX + name] for name in layers}
+        kept = {name: layer.column_mask for name, layer in layers.items()}
+        if not last:
+            whole = self._latency.ms({name: mask | True for name, mask in kept.items()})
+            ms = whole + progress * (self._latency.dense_ms / self.speedup - whole)
+            masks = self._latency.select(own, ms, kept)
+        else:
+            masks = {}
+            if trainer.is_global_zero:
+                with isolate_rng():
+                    dense = classifier.dense_network().to(example)
+                    latency = self._latency
+                    found = find_masks(model, dense, example, latency, own, self.speedup, kept=kept)
+                rank_zero_info(
+                    f"ColumnSparsity: {found.speedup:.2f}x deployed, of {self.speedup:g}x wanted"
+                )
+                masks = {name: mask.cpu() for name, mask in found.masks.items()}
+            masks = trainer.strategy.broadcast(masks)
+        return {_PREFIX + n: m.to(layers[n].column_mask.device) for n, m in masks.items()}
