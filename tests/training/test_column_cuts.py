@@ -15,8 +15,9 @@ def layers_of():
 
 
 def hold(layer, scores):
-    layer.set_scores(torch.arange(144), scores)
     layer.score_steps.fill_(1)
+    layer.score_decay.zero_()
+    layer.set_scores(torch.arange(144), scores)
 
 
 def test_by_time_whole_lines_of_the_slower_layer_go():
@@ -42,9 +43,9 @@ def test_columns_come_back_for_kept_ones_that_are_worth_less():
     for each in layers.values():
         each.set_column_mask(now)
     masks = {name: torch.arange(144) >= 48 for name in layers}  # and 44 to 47 go now
-    probed = {name: torch.zeros(144) for name in layers}
-    probed["0"][[7, 9, 11]] = torch.tensor([48.5, 90.0, 0.1]) / 144
-    probed["0"][100] = 99.0  # is kept
+    # Gradients have become a hundred times smaller since the held scores.
+    probed = {name: (torch.arange(144) / 14400).masked_fill(~now, 0.0) for name in layers}
+    probed["0"][[7, 9, 11]] = torch.tensor([48.5, 90.0, 0.1]) / 14400
     found = exchange(layers, masks, probed, share=0.5)
     # 9 is worth more than 48, the least of those kept; 7, at 48.5, is not worth more than 49.
     expected = masks["0"].clone()
@@ -60,7 +61,7 @@ def test_no_more_come_back_than_the_share_allows():
         hold(layer, torch.ones(144))
         layer.set_column_mask(torch.arange(144) >= 40)
     masks = {name: layer.column_mask for name, layer in layers.items()}
-    probed = {name: torch.full((144,), 5.0) for name in layers}
+    probed = {name: torch.where(mask, 1.0, 5.0) for name, mask in masks.items()}
     for share, back in ((0.0, 0), (0.25, 10), (1.0, 40)):
         found = exchange(layers, masks, probed, share)
         assert all(int((found[n] & ~masks[n]).sum()) == back for n in layers)

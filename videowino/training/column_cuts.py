@@ -13,6 +13,8 @@ from videowino.winograd import WinogradConv3d
 from videowino.winograd.columns import select_columns
 from videowino.winograd.scores import WEIGHT_SCORES
 
+_TINY = torch.finfo(torch.float32).tiny
+
 Layers = Mapping[str, WinogradConv3d]
 
 
@@ -54,27 +56,29 @@ def exchange(
 ) -> dict[str, Tensor]:
     """Masks with some pruned columns in the place of kept ones that are worth less.
 
-    Both are first-order changes of the loss: the Taylor score of a kept column, and for a pruned
-    one what `ColumnProbe` has gathered. A column that comes back starts with that as its score.
+    Both are first-order changes of the loss over the same few steps (`ColumnProbe`); held scores
+    reach back to when the loss was another. A column that comes back starts with a held score that
+    is as far from those of the kept ones.
 
     Args:
         layers: by name, with the masks and scores of training so far.
         masks: what is to be kept now.
-        probed: (P,) by layer, of the columns that are pruned so far.
+        probed: (P,) by layer, of kept and pruned columns.
         share: of a layer's pruned columns that may come back.
     """
     changed = {}
     for name, layer in layers.items():
-        mask = masks[name].clone()
-        gone = ~layer.column_mask
+        mask, worth = masks[name].clone(), probed[name]
         most = min(int(share * int((~mask).sum())), int(mask.sum()) - 1)
-        inside = layer.scores("held").masked_fill(~mask, torch.inf).sort()
-        outside = probed[name].masked_fill(~gone, -torch.inf).sort(descending=True)
+        inside = worth.masked_fill(~mask, torch.inf).sort()
+        # Those that go right now stay away.
+        outside = worth.masked_fill(layer.column_mask, -torch.inf).sort(descending=True)
         better = (outside.values > inside.values)[: max(0, most)]
         count = int(better.long().cumprod(0).sum())
         back, out = outside.indices[:count], inside.indices[:count]
+        scale = layer.scores("held")[mask].mean() / worth[mask].mean().clamp_min(_TINY)
+        layer.set_scores(back, scale * worth[back])
         mask[out], mask[back] = False, True
-        layer.set_scores(back, outside.values[:count])
         changed[name] = mask
     return changed
 

@@ -53,7 +53,7 @@ class TimeBudget:
         if self._latency is not None:
             return
         assert isinstance(classifier, VideoClassifier)
-        found = None
+        found: dict[str, Any] = {}
         if trainer.is_global_zero:
             rank_zero_info("ColumnSparsity: measuring what columns cost")
             with isolate_rng():

@@ -55,5 +55,5 @@ class ColumnProbe:
 
     @property
     def scores(self) -> Tensor:
-        """(P,), root mean square over steps, as Taylor scores; zero where none was gathered."""
+        """(P,), root mean square over steps, as Taylor scores are; zero before the first."""
         return (self._squares / max(1, self._steps)).sqrt()
