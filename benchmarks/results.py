@@ -10,11 +10,8 @@ stopped study goes on where it was.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.once import once
 from benchmarks.results_table import (
     DENSE,
     LOW_RANK,
@@ -39,8 +37,6 @@ from benchmarks.results_table import (
 )
 from benchmarks.results_views import VIEWS, confusion_lines, copy_picture, views_table
 from videowino.cli import run as run_main
-
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -107,46 +103,24 @@ class Study:
     def view(self, group: Sequence[int], run: Run, threads: int) -> dict[str, Any]:
         """Test in several views, unless that is done; what `test --json` writes."""
         folder = self._views_folder(group, run)
-        self._once(folder / "viewed", self.views(group, run), [], threads)
+        once(folder / "viewed", self.views(group, run), threads=threads)
         return json.loads((folder / "views.json").read_text())
 
     def train(self, split: int, run: Run, threads: int) -> None:
         """Train one network, unless that is done."""
         configs = [self.config] if run.sparsity is None else [self.config, self.prune]
-        self._once(
-            self.folder(split, run) / "finished", self.training(split, run), configs, threads
+        once(
+            self.folder(split, run) / "finished",
+            self.training(split, run),
+            configs=configs,
+            threads=threads,
         )
 
     def evaluate(self, split: int, threads: int) -> dict[str, Any]:
         """Compare a split's networks, unless that is done; what `compare --json` writes."""
         folder = self.out / f"split{split}"
-        self._once(folder / "evaluated", self.comparison(split), [], threads)
+        once(folder / "evaluated", self.comparison(split), threads=threads)
         return json.loads((folder / "compare.json").read_text())
-
-    def _once(self, marker: Path, command: list[str], configs: list[Path], threads: int) -> None:
-        contents = hashlib.sha256(b"".join(path.read_bytes() for path in configs)).hexdigest()
-        done = f"python {' '.join(command)}\nconfigs {contents[:16]}\n"
-        if marker.exists():
-            if marker.read_text() != done:
-                raise ValueError(
-                    f"out={self.out}: {marker.parent} holds the outcome of another command or "
-                    f"configuration (see {marker}); choose another folder, or remove it"
-                )
-            return
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        with marker.with_suffix(".log").open("a") as log:
-            code = subprocess.run(
-                [sys.executable, *command],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-                cwd=ROOT,
-            ).returncode
-        if code:
-            lines = marker.with_suffix(".log").read_text().splitlines()
-            said = lines[-1] if lines else f"exit code {code}"
-            raise ValueError(f"{command[0]} failed, see {log.name}: {said.removeprefix('error: ')}")
-        marker.write_text(done)
 
 
 def split_groups(text: str) -> list[list[int]]:

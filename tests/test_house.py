@@ -27,7 +27,7 @@ ORDER = [
     {"choice"},
     {"surgery"},
     {"deployment"},
-    {"tiles"},
+    {"latency", "tiles"},
     {"models"},
     {"data"},
     {"preparing"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import once, results
 from benchmarks.results import Study, split_groups, study
 from benchmarks.results_table import DENSE, LOW_RANK, VANILLA, collect, spread, table, write_between
 
@@ -91,7 +91,7 @@ def commands(monkeypatch, plan):
 
         return Done
 
-    monkeypatch.setattr(results.subprocess, "run", run)
+    monkeypatch.setattr(once.subprocess, "run", run)
     monkeypatch.setattr(results.os, "cpu_count", lambda: 4)
     return seen
 
@@ -189,7 +189,7 @@ def test_a_failed_run_says_what_failed(plan, monkeypatch):
 
         return Done
 
-    monkeypatch.setattr(results.subprocess, "run", fail)
+    monkeypatch.setattr(once.subprocess, "run", fail)
     with pytest.raises(
         ValueError, match=r"train.py failed, see .*finished.log: data.root: no such"
     ):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -17,11 +15,10 @@ from videowino.data.bad_videos import BadVideos
 from videowino.data.checks import check_transforms
 from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
-from videowino.data.exclusions import leave_out
 from videowino.data.flip import check_flip
+from videowino.data.listed import ListedVideos, part_of
 from videowino.data.samplers import EvenBatches, InOrder, Order, Shuffled
 from videowino.data.sampling import ClipSampler
-from videowino.data.splits import Video, carve, keep_present, limit
 from videowino.data.transforms import (
     KINETICS_MEAN,
     KINETICS_STD,
@@ -30,10 +27,8 @@ from videowino.data.transforms import (
     train_transform,
 )
 
-_STAGES = {"fit": "train", "validate": "val", "predict": "test"}
 
-
-class VideoDataModule(pl.LightningDataModule):
+class VideoDataModule(ListedVideos):
     """Loaders of labelled clips; subclasses say what a root's classes and lists are.
 
     A training batch is {"clip": float32 (B, C, T, H, W), "label": int64 (B,), "video": int64 (B,)}.
@@ -130,16 +125,13 @@ class VideoDataModule(pl.LightningDataModule):
         limit_per_class: int | None = None,
         cache_gb: float = 0.25,
     ) -> None:
-        super().__init__()
+        super().__init__(root, split, missing, exclude, val_fraction, limit_per_class, seed)
         self.save_hyperparameters()
         self.hparams["root"] = str(root)  # a checkpoint's hyper-parameters are plain types
-        self.root = Path(root)
-        self.split, self.seed = split, seed
         self.batch_size, self.num_workers = batch_size, num_workers
         self.clips, self.crops, self.decoder = clips, crops, decoder
         self.max_bad, self.decode_timeout, self._size = max_bad, decode_timeout, size
-        self.missing, self.exclude, self.val_fraction = missing, exclude, val_fraction
-        self.limit_per_class, self.cache_gb = limit_per_class, cache_gb
+        self.cache_gb = cache_gb
         require(batch_size >= 1, f"data.batch_size={batch_size}: at least 1")
         require(num_workers >= 0, f"data.num_workers={num_workers}: 0 or more")
         check_transforms(
@@ -155,15 +147,9 @@ class VideoDataModule(pl.LightningDataModule):
         check_flip(flip, mirror or crops == 10, flip_pairs, no_flip)
         require(cache_gb >= 0, f"data.cache_gb={cache_gb}: 0 (keep nothing) or more")
         require(clips >= 1, f"data.clips={clips}: at least 1")
-        require(0 <= val_fraction < 1, f"data.val_fraction={val_fraction}: from 0 to below 1")
         require(0 <= max_bad <= 1, f"data.max_bad={max_bad}: a share, from 0 to 1")
         require(decode_timeout >= 0, f"data.decode_timeout={decode_timeout}: seconds, or 0")
-        require(missing in ("warn", "error"), f"data.missing={missing!r}: 'warn' or 'error'")
         require(decoder in DECODERS, f"data.decoder={decoder!r}: one of {', '.join(DECODERS)}")
-        require(
-            limit_per_class is None or limit_per_class >= 1,
-            f"data.limit_per_class={limit_per_class}: at least 1, or null for all",
-        )
         self._sampler = ClipSampler(frames, stride, sampling, short_clips, part)
         normalisation: dict[str, Any] = {
             "mean": mean,
@@ -189,19 +175,7 @@ class VideoDataModule(pl.LightningDataModule):
             size=size, resize=resize, crops=crops, mirror=mirror, **normalisation
         )
         self._start = (0, 0)
-        self._class_names: list[str] | None = None
-        self._videos: dict[str, list[Video]] = {}
         self._bad: dict[str, BadVideos] = {}
-
-    # What a subclass defines.
-
-    def read_class_names(self) -> list[str]:
-        """Class names in label order, read from the root."""
-        raise NotImplementedError
-
-    def read_split(self) -> tuple[list[Video], list[Video]]:
-        """The training and test videos that the chosen split lists, on disk or not."""
-        raise NotImplementedError
 
     # What it may change.
 
@@ -233,52 +207,6 @@ class VideoDataModule(pl.LightningDataModule):
 
     # What it gets.
 
-    @property
-    def class_names(self) -> list[str]:
-        """Class names in label order.
-
-        Raises:
-            FileNotFoundError: no such root or class list.
-            ValueError: it cannot be read, or there is only one class.
-        """
-        if self._class_names is None:
-            self._check_root()
-            names = self.read_class_names()
-            require(
-                len(names) > 1,
-                f"data.root={str(self.root)!r}: {names[0] if names else 'nothing'} is its only "
-                "class; a classifier needs two or more",
-            )
-            self._class_names = names
-        return self._class_names
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes; known before `setup`, so that a model can be built from it."""
-        return len(self.class_names)
-
-    def videos(self, stage: str) -> list[Video]:
-        """The videos of "train" ("fit"), "val" ("validate"), "test" or "predict" (the test list).
-
-        The validation part may be empty, with a warning: then a fit does not validate.
-
-        Raises:
-            FileNotFoundError: no such root or list, or absent clips that are an error.
-            ValueError: a list cannot be read, or names nothing that is on disk.
-        """
-        part = _STAGES.get(stage, stage)
-        if part not in ("train", "val", "test"):
-            raise ValueError(f"stage={stage!r}: one of train, val, test, predict")
-        if not self._videos:
-            self._check_root()
-            self._videos = self._read()
-        if not self._videos[part] and part != "val":
-            kind = "training" if part == "train" else "test"
-            raise ValueError(
-                f"data.split={self.split}: the {kind} list names no clip that is in {self.root}"
-            )
-        return self._videos[part]
-
     def setup(self, stage: str) -> None:
         """Read the lists, and see that there is something to do."""
         videos = self.videos(stage)
@@ -304,7 +232,7 @@ class VideoDataModule(pl.LightningDataModule):
 
     def bad_videos(self, stage: str) -> BadVideos:
         """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
-        part = _STAGES.get(stage, stage)
+        part = part_of(stage)
         if part not in self._bad:
             self._bad[part] = BadVideos(part, self.videos(part), self.max_bad, self.root)
         return self._bad[part]
@@ -390,27 +318,3 @@ class VideoDataModule(pl.LightningDataModule):
             # the network's.
             generator=torch.Generator().manual_seed(self.seed),
         )
-
-    def _check_root(self) -> None:
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"data.root={str(self.root)!r}: no such folder")
-
-    def _read(self) -> dict[str, list[Video]]:
-        listed = leave_out(self.read_split(), self.exclude, self.root, self.split)
-        present = keep_present([*listed[0], *listed[1]], str(self.root), self.missing)
-        on_disk = {video.path for video in present}
-        train, test = ([v for v in videos if v.path in on_disk] for videos in listed)
-        return self._parts(train, test)
-
-    def _parts(self, train: list[Video], test: list[Video]) -> dict[str, list[Video]]:
-        train, test = (limit(videos, self.limit_per_class) for videos in (train, test))
-        val = test
-        if self.val_fraction:
-            train, val = carve(train, self.val_fraction, self.seed)
-            require(
-                bool(val),
-                f"data.val_fraction={self.val_fraction}: no group of clips can be split off "
-                "without taking more than that or all clips of a class "
-                f"({len({v.group for v in train})} groups, {len(train)} clips)",
-            )
-        return {"train": train, "val": val, "test": test}

@@ -1,0 +1,1 @@
+"""What columns, ranks and tiles cost in accuracy and bring in time, against rivals."""

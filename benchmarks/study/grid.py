@@ -1,0 +1,191 @@
+"""A study's cells: what is trained, from a configuration that names whole grids of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from videowino.cli import require
+
+Method = Literal["dense", "filters", "spatial", "vanilla", "low_rank", "factored"]
+_TILE = (2, 4, 4)
+_FILES = ("dense", "tune", "columns", "filters")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to make a trained network faster.
+
+    Attributes:
+        method: dense trains on and changes nothing; filters is the rival, whole filters pruned by
+            their norm; the others are parameterizations of Winograd layers.
+        sparsity: fraction of columns, or of filters, pruned.
+        speedup: of the deployed network, instead of a sparsity.
+        rank: of the factors: a number, or a share of energy.
+        tile: outputs per tile.
+        overlay: configuration that brings the pruning, instead of the study's own.
+        options: of `train.py`, by name.
+        label: what is special, where overlay or options are.
+    """
+
+    method: Method
+    sparsity: float = 0.0
+    speedup: float | None = None
+    rank: int | float | None = None
+    tile: tuple[int, int, int] | None = None
+    overlay: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """A folder's name."""
+        parts: list[str] = [self.method]
+        if self.rank is not None:
+            parts.append(f"r{self.rank:g}")
+        if self.tile is not None and self.tile != _TILE:
+            parts.append("x".join(map(str, self.tile)))
+        if self.speedup is not None:
+            parts.append(f"{self.speedup:g}x")
+        elif self.method != "dense":
+            parts.append(f"{100 * self.sparsity:g}")
+        if self.label:
+            parts.append(self.label.replace(" ", "_"))
+        return "-".join(parts)
+
+    @property
+    def title(self) -> str:
+        """For a table."""
+        text = self.method + (f" {self.rank:g}" if self.rank is not None else "")
+        if self.tile is not None and self.tile != _TILE:
+            text += f", F({'x'.join(map(str, self.tile))})"
+        return text + (f", {self.label}" if self.label else "")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A data set, a network, and the cells to train.
+
+    Attributes:
+        name: as its file.
+        dense: configuration of the dense network.
+        tune: overlay for what is made of it.
+        columns: overlay that prunes columns, after that.
+        filters: overlay that prunes filters.
+        splits: numbers of the split lists.
+        seeds: each is a dense network of its own, and all that is made of it.
+        cells: what is made.
+        data: options of the data module for evaluation, by name.
+        root: folder of the data set; None as the configuration has it.
+    """
+
+    name: str
+    dense: Path
+    tune: Path
+    columns: Path
+    filters: Path
+    splits: tuple[int, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    root: Path | None = None
+
+    def configs(self, cell: Cell) -> list[Path]:
+        """What a cell is trained by, one over the other."""
+        if cell.method == "dense":
+            return [self.dense, self.tune]
+        pruning = self.filters if cell.method == "filters" else self.columns
+        if cell.overlay is not None:
+            pruning = self.columns.parent / cell.overlay
+        return [self.dense, self.tune, pruning]
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """(split, seed), each with all cells."""
+        return list(product(self.splits, self.seeds))
+
+
+def read_study(path: Path, root: Path | None = None) -> Study:
+    """Reads a configuration.
+
+    Args:
+        path: a YAML file, see `configs/study`.
+        root: folder of the data set, instead of the configuration's.
+
+    Raises:
+        FileNotFoundError: it, or a configuration that it names, is not there.
+        ValueError: a key or a value that means nothing, or two cells of one name.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"config={path}: no such file")
+    content = yaml.safe_load(path.read_text())
+    require(isinstance(content, Mapping), f"{path}: expected keys and values")
+    wanted = (*_FILES, "splits", "seeds", "cells")
+    for key in wanted:
+        require(key in content, f"{path}: {key} is missing")
+    for key in content:
+        require(key in (*wanted, "data"), f"{path}: {key} is unknown")
+    files = {key: path.parent / content[key] for key in _FILES}
+    for key, file in files.items():
+        if not file.is_file():
+            raise FileNotFoundError(f"{path}: {key}={content[key]}: no such file")
+    cells = [cell for entry in content["cells"] for cell in expand(entry, path)]
+    for overlay in (cell.overlay for cell in cells if cell.overlay):
+        if not (path.parent / overlay).is_file():
+            raise FileNotFoundError(f"{path}: overlay={overlay}: no such file")
+    names = [cell.name for cell in cells]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    require(not twice, f"{path}: two cells are {twice[0] if twice else ''}; give one a label")
+    return Study(
+        name=path.stem,
+        **files,
+        splits=tuple(content["splits"]),
+        seeds=tuple(content["seeds"]),
+        cells=tuple(cells),
+        data=dict(content.get("data") or {}),
+        root=root,
+    )
+
+
+def expand(entry: Mapping[str, Any], path: Path) -> list[Cell]:
+    """The cells of one entry: lists stand for each of their values, all combined.
+
+    Raises:
+        ValueError: an unknown key or method.
+    """
+    known = [*Cell.__dataclass_fields__]
+    for key in entry:
+        require(key in known, f"{path}: cells have no {key!r}; they have {', '.join(known)}")
+    options = tuple(sorted((k, str(v)) for k, v in (entry.get("options") or {}).items()))
+    fixed = {"options": options, "label": entry.get("label", "")}
+    lists = {
+        key: _values(key, value) for key, value in entry.items() if key not in ("options", "label")
+    }
+    cells = [Cell(**fixed, **dict(zip(lists, values))) for values in product(*lists.values())]
+    for cell in cells:
+        methods = get_args(Method)
+        require(
+            cell.method in methods, f"{path}: method={cell.method}: one of {', '.join(methods)}"
+        )
+        require(
+            cell.rank is None or cell.method in ("low_rank", "factored"),
+            f"{path}: {cell.method} has no rank",
+        )
+    return cells
+
+
+def _values(key: str, value: Any) -> Sequence[Any]:
+    if key == "tile":
+        tiles = value if value and isinstance(value[0], list) else [value]
+        return [tuple(tile) for tile in tiles]
+    return value if isinstance(value, list) else [value]
+
+
+def plain(cell: Cell) -> dict[str, Any]:
+    """For a JSON file."""
+    return asdict(cell) | {"name": cell.name, "title": cell.title}

@@ -1,0 +1,74 @@
+"""Accuracy against deployed speedup, a line a method, with spreads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.study.summary import Point
+
+# Okabe & Ito's colours; the marker says the same once more.
+_STYLES = {
+    "filters": ("#000000", "X"),
+    "spatial": ("#E69F00", "v"),
+    "vanilla": ("#D55E00", "s"),
+    "low_rank": ("#0072B2", "o"),
+    "factored": ("#CC79A7", "^"),
+}
+_LINES = ("-", "--", ":", "-.")
+
+
+def draw(points: Sequence[Point], path: Path, title: str) -> None:
+    """Saves the picture; folders are made as needed.
+
+    Args:
+        points: of a study.
+        path: its suffix sets the format.
+        title: above it.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
+    try:
+        drawn: dict[str, int] = {}
+        titles = dict.fromkeys(p.cell["title"] for p in points if p.cell["method"] != "dense")
+        for name in titles:
+            line = sorted((p for p in points if p.cell["title"] == name), key=lambda p: p.speedup)
+            method = line[0].cell["method"]
+            colour, marker = _STYLES[method]
+            style = _LINES[drawn.get(method, 0) % len(_LINES)]
+            drawn[method] = drawn.get(method, 0) + 1
+            axes.errorbar(
+                [p.speedup for p in line],
+                [p.accuracy for p in line],
+                xerr=[p.speedup_spread for p in line],
+                yerr=[p.spread for p in line],
+                color=colour,
+                marker=marker,
+                ls=style,
+                ms=6,
+                lw=1.3,
+                elinewidth=0.7,
+                alpha=0.85,
+                label=name,
+            )
+        for point in points:
+            if point.cell["method"] == "dense":
+                axes.axhline(point.accuracy, color="#777777", lw=1, label="dense")
+                axes.axhspan(
+                    point.accuracy - point.spread, point.accuracy + point.spread, alpha=0.08
+                )
+        axes.set_xlabel("deployed speedup over the dense network in eager PyTorch, times")
+        axes.set_ylabel("video-level top-1 accuracy (%)")
+        axes.set_title(title, fontsize=11)
+        axes.grid(color="#dddddd", lw=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    finally:
+        plt.close(figure)

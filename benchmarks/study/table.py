@@ -1,0 +1,66 @@
+"""A study's outcome in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.study.summary import Point, Rows
+
+_HEAD = (
+    *("cell", "pruned", "accuracy", "points lost", "deployed speedup", "over the fastest form"),
+    "trained parameters",
+)
+
+
+def curve_table(points: Sequence[Point]) -> str:
+    """A row a cell."""
+    lines = ["| " + " | ".join(_HEAD) + " |", "|---|---:" + "|---:" * (len(_HEAD) - 2) + "|"]
+    for point in points:
+        cell = point.cell
+        pruned = f"{100 * cell['sparsity']:g} %"
+        if cell["speedup"] is not None:
+            pruned = f"{100 * (1 - point.columns_kept):.0f} % for {cell['speedup']:g}x"
+        cells = [
+            cell["title"],
+            "" if cell["method"] == "dense" else pruned,
+            f"{point.accuracy:.1f} ± {point.spread:.1f}",
+            "" if cell["method"] == "dense" else f"{point.lost:+.1f} ± {point.lost_spread:.1f}",
+            f"{point.speedup:.2f} ± {point.speedup_spread:.2f}x",
+            f"{point.speedup_fastest:.2f}x",
+            f"{point.trainable:,}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row a method: what a training step takes."""
+    lines = ["| network | trained parameters | a step | memory |", "|---|---:|---:|---:|"]
+    for title, cost in costs.items():
+        lines.append(
+            f"| {title} | {cost['trainable']:,} | {cost['step_ms']:.0f} ms "
+            f"| {cost['memory_mb']:.0f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def caption(rows: Rows) -> str:
+    """What the tables were measured on."""
+    first = rows[0]
+    machine = first["environment"]
+    frames, height, width = first["clip_shape"][1:]
+    splits = sorted({row["split"] for row in rows})
+    seeds = sorted({row["seed"] for row in rows})
+    videos = ", ".join(
+        f"{next(row['videos'] for row in rows if row['split'] == split)} (split {split})"
+        for split in splits
+    )
+    return (
+        f"Video-level top-1 in percent; test videos: {videos}; seeds {', '.join(map(str, seeds))}; "
+        "± is the standard deviation over splits and seeds. Points lost are against the dense "
+        "network that trained on just as long. Speedup: of the network deployed at batch 1 over "
+        "the dense one in eager PyTorch, and over the form of it that PyTorch runs fastest. Clips "
+        f"of {frames}x{height}x{width}, {machine['processor']}, {machine['instruction_set']}, "
+        f"{machine['threads']} threads, torch {machine['versions']['torch']}."
+    )

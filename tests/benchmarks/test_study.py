@@ -1,0 +1,146 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.study.__main__ import main
+from benchmarks.study.grid import Cell, expand, read_study
+from benchmarks.study.summary import points
+from tests.data.conftest import write_lists
+from videowino.data.synthetic import write_video
+from videowino.training.checkpoint import read_checkpoint
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "study"
+HERE = Path("x.yaml")
+
+
+def test_lists_are_combined():
+    cells = expand({"method": "low_rank", "rank": [2, 8], "sparsity": [0, 0.5]}, HERE)
+    assert [c.name for c in cells] == ["low_rank-r2-0", "low_rank-r2-50"] + [
+        "low_rank-r8-0",
+        "low_rank-r8-50",
+    ]
+    (cell,) = expand({"method": "vanilla", "sparsity": 0.875, "tile": [2, 2, 2]}, HERE)
+    assert cell == Cell("vanilla", 0.875, tile=(2, 2, 2))
+    assert (cell.name, cell.title) == ("vanilla-2x2x2-87.5", "vanilla, F(2x2x2)")
+    two = expand({"method": "spatial", "tile": [[2, 2, 2], [2, 4, 4]]}, HERE)
+    assert [c.tile for c in two] == [(2, 2, 2), (2, 4, 4)]
+    (cell,) = expand({"method": "low_rank", "rank": 0.9, "speedup": 2.5, "label": "a b"}, HERE)
+    assert cell.name == "low_rank-r0.9-2.5x-a_b"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*_study.yaml")), ids=lambda p: p.stem)
+def test_the_studies_that_are_here_can_be_read(path):
+    study = read_study(path)
+    assert len(study.cells) > 5 and study.seeds and study.splits
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"method": "magic"}, "method=magic: one of dense, filters"),
+        ({"method": "vanilla", "rank": 3}, "vanilla has no rank"),
+        ({"method": "vanilla", "sparse": 3}, "cells have no 'sparse'; they have method, sparsity"),
+    ],
+)
+def test_entries_that_mean_nothing(entry, message):
+    with pytest.raises(ValueError, match=message):
+        expand(entry, HERE)
+
+
+def test_files_that_are_not_there_and_keys_that_mean_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config=.*none.yaml: no such file"):
+        read_study(tmp_path / "none.yaml")
+    path = tmp_path / "a.yaml"
+    base = {"splits": [1], "seeds": [0], "cells": [{"method": "dense"}]}
+    files = dict.fromkeys(("dense", "tune", "columns", "filters"), "a.yaml")
+    for change, message in (
+        ({"dense": "b.yaml"}, "dense=b.yaml: no such file"),
+        ({"colour": 1}, "colour is unknown"),
+        ({"cells": [{"method": "dense"}] * 2}, "two cells are dense; give one a label"),
+        ({"cells": [{"method": "spatial", "overlay": "c.yaml"}]}, "overlay=c.yaml: no such file"),
+    ):
+        path.write_text(yaml.safe_dump(base | files | change))
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            read_study(path)
+    path.write_text(yaml.safe_dump(base))
+    with pytest.raises(ValueError, match="dense is missing"):
+        read_study(path)
+
+
+def row(name, split, top1, speedup, **cell):
+    cell = {"name": name, "title": name, "method": name, "sparsity": 0.5, "speedup": None} | cell
+    more = {"speedup_fastest": speedup / 2, "trainable": 10, "columns_kept": 0.5}
+    return {"cell": cell, "split": split, "seed": 0, "video_top1": top1, "speedup": speedup} | more
+
+
+def test_means_and_losses_are_by_split_and_seed():
+    rows = [row("dense", 1, 90.0, 1.0), row("a", 1, 88.0, 4.0)]
+    rows += [row("dense", 2, 80.0, 1.2), row("a", 2, 80.0, 6.0)]
+    dense, a = points(rows)
+    assert (dense.lost, dense.lost_spread) == (0, 0)
+    assert (a.accuracy, a.lost, a.speedup, a.speedup_fastest, a.rows) == (84.0, 1.0, 5.0, 2.5, 2)
+    assert a.lost_spread == pytest.approx(2**0.5)
+    assert a.spread == pytest.approx(4 * 2**0.5)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A data set of two classes, and a study of it with every method."""
+    root = tmp_path / "clips"
+    rng = np.random.default_rng(0)
+    for label in range(3):
+        (root / "videos" / f"C{label}").mkdir(parents=True)
+        for group in range(4):
+            frames = rng.integers(0, 80, (6, 32, 32, 3), dtype=np.uint8) + np.uint8(70 * label)
+            write_video(root / "videos" / f"C{label}" / f"v_C{label}_g{group:02d}_c01.avi", frames)
+    return write_lists(root, test_groups=(0,))
+
+
+@pytest.mark.slow
+def test_a_study_from_end_to_end(tiny, tmp_path, capsys):
+    folder = tmp_path / "configs"
+    folder.mkdir()
+    for name in ("columns.yaml", "filters.yaml"):
+        shutil.copy(CONFIGS / name, folder)
+    init = {"root": str(tiny), "frames": 4, "size": [24, 24], "resize": None, "mean": None}
+    init |= {"batch_size": 4, "num_workers": 0}
+    model = {"backbone": "r3d_10", "width": 0.125, "stem": "small", "lr": 0.01}
+    data = {"class_path": "VideoFolder", "init_args": init}
+    dense = {"trainer": {"max_epochs": 2}, "model": model, "data": data}
+    (folder / "dense.yaml").write_text(yaml.safe_dump(dense))
+    (folder / "tune.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 2}}))
+    cells = [
+        {"method": "dense"},
+        {"method": "filters", "sparsity": 0.5},
+        {"method": "low_rank", "rank": 2, "sparsity": 0.5},
+        {"method": "vanilla", "sparsity": 0.75, "tile": [2, 2, 2]},
+    ]
+    study = {"splits": [1], "seeds": [0, 1], "cells": cells}
+    study |= {key: f"{key}.yaml" for key in ("dense", "tune", "columns", "filters")}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(study))
+    out, docs = tmp_path / "out", tmp_path / "docs" / "results.md"
+    docs.parent.mkdir()
+    docs.write_text("a\n<!-- study tiny -->\n<!-- /study tiny -->\nb\n")
+    args = ["--config", str(folder / "tiny.yaml"), "--out", str(out), "--docs", str(docs)]
+    main(args)
+    result = json.loads((out / "results.json").read_text())
+    assert len(result["rows"]) == 2 * 5 and len(result["points"]) == 4
+    by_name = {p["cell"]["name"]: p for p in result["points"]}
+    assert by_name["low_rank-r2-50"]["columns_kept"] == pytest.approx(0.5)
+    assert by_name["vanilla-2x2x2-75"]["columns_kept"] == pytest.approx(0.25)
+    assert by_name["low_rank-r2-50"]["trainable"] < by_name["vanilla-2x2x2-75"]["trainable"]
+    assert by_name["filters-50"]["rows"] == 2 and by_name["dense"]["lost"] == 0
+    assert set(result["costs"]) == {"dense", "low_rank 2", "vanilla, F(2x2x2)"}
+    text = docs.read_text()
+    assert "| low_rank 2 | 50 % |" in text and (docs.parent / "images/study_tiny.png").is_file()
+    trained = out / "split1-seed0" / "dense" / "checkpoints" / "last.ckpt"
+    before = trained.stat().st_mtime_ns, read_checkpoint(trained)["global_step"]
+    main(args)  # nothing is done again
+    assert (trained.stat().st_mtime_ns, before[1]) == before
+    (folder / "tune.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 3}}))
+    with pytest.raises(ValueError, match="outcome of another command or configuration"):
+        main(args)
