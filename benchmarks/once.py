@@ -33,7 +33,8 @@ def once(
         ValueError: it failed, or the marker is of another command or of other configurations.
     """
     contents = hashlib.sha256(b"".join(path.read_bytes() for path in configs)).hexdigest()
-    done = f"python {' '.join(command)}\nconfigs {contents[:16]}\n"
+    # As it is in any checkout.
+    done = f"python {' '.join(command)}\nconfigs {contents[:16]}\n".replace(f"{ROOT}/", "")
     if marker.exists():
         if marker.read_text() != done:
             raise ValueError(
