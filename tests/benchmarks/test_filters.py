@@ -65,7 +65,7 @@ def test_taking_zero_filters_out_changes_nothing(backbone):
     for chain in chains(model):
         assert modules[chain.conv].out_channels == before[chain.conv].out_channels // 2
         assert modules[chain.reader].in_channels == before[chain.reader].in_channels // 2
-    assert sum(p.numel() for p in small.parameters()) < 0.7 * sum(
+    assert sum(p.numel() for p in small.parameters()) < 0.8 * sum(
         p.numel() for p in model.parameters()
     )
 

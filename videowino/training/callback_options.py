@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from videowino.callbacks import ColumnSparsity
+_COLUMN_SPARSITY = "videowino.callbacks.ColumnSparsity"
 
 
 def as_list(value: Any) -> list[Any]:
@@ -41,10 +41,10 @@ def set_columns_to_keep(trainer: Namespace, sparsity: float | None, speedup: flo
     if sparsity is not None and speedup is not None:
         raise ValueError(f"--sparsity {sparsity} and --speedup {speedup}: give one of them")
     callbacks = as_list(trainer.callbacks)
-    found = [c for c in callbacks if c.class_path.rpartition(".")[2] == ColumnSparsity.__name__]
+    name = _COLUMN_SPARSITY.rpartition(".")[2]
+    found = [c for c in callbacks if c.class_path.rpartition(".")[2] == name]
     if not found:
-        path = f"{ColumnSparsity.__module__}.{ColumnSparsity.__name__}"
-        found = [Namespace(class_path=path, init_args=Namespace())]
+        found = [Namespace(class_path=_COLUMN_SPARSITY, init_args=Namespace())]
         callbacks = [*callbacks, *found]
     for callback in found:
         callback.init_args.sparsity = sparsity
