@@ -152,7 +152,7 @@ def loading(source: Source, recipe: str, workers: int, budget: float) -> Loading
     for name in STRAIGHTFORWARD:
         loaders[name] = straightforward_loader(name, paths, _BATCH, workers, RECIPES[recipe])
     calls = {name: _exhaust(loader) for name, loader in loaders.items()}
-    times = alternate(calls, budget=budget, warmup=1, threads=1)
+    times = alternate(calls, budget=budget, min_repeats=4, warmup=1, threads=1)
     return Loading(
         source.name,
         recipe,
@@ -295,7 +295,11 @@ def main(args: list[str] | None = None) -> None:
         default=Path(gettempdir()) / "videowino-benchmark",
         help="Folder for the clips that are made: large ones, and the demo's.",
     )
-    parser.add_argument("--sources", type=list[str] | None, help="Names; all by default.")
+    parser.add_argument(
+        "--sources",
+        type=list[str] | None,
+        help="Names; all by default. Others stay as --json has them.",
+    )
     parser.add_argument("--recipes", type=list[str], default=list(RECIPES))
     parser.add_argument("--workers", type=list[int], default=[0, 1, 2])
     parser.add_argument("--networks", type=list[str], default=list(NETWORKS))
@@ -338,6 +342,9 @@ def main(args: list[str] | None = None) -> None:
                         name, source, workers, given.steps, given.device, status.update
                     )
     environment = describe(given.device)
+    earlier: dict[str, Any] = {}
+    if given.sources is not None and given.json is not None and given.json.is_file():
+        earlier = json.loads(given.json.read_text())
     content = {
         "environment": asdict(environment) | {"cores": os.cpu_count(), "packages": _versions()},
         "sources": {s.name: {"size": s.size, "files": len(s.paths)} for s in sources},
@@ -346,6 +353,7 @@ def main(args: list[str] | None = None) -> None:
         "load": [asdict(figures) | {"ratio": figures.ratio} for figures in loaded],
         "wait": [asdict(figures) | {"share": figures.share} for figures in waited],
     }
+    content = with_earlier(content, earlier)
     for shown in tables(content):
         console.print(shown)
     for name, reason in missing.items():
@@ -356,6 +364,17 @@ def main(args: list[str] | None = None) -> None:
         draw(content, given.png)
     if given.docs:
         write_between(given.docs, "throughput", markdown(content))
+
+
+def with_earlier(content: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """The figures, and from an earlier file those of sources and networks not measured now."""
+    if not earlier:
+        return content
+    merged = {**content, "sources": earlier["sources"] | content["sources"]}
+    for part, key in (("decode", "source"), ("load", "source"), ("wait", "network")):
+        now = {row[key] for row in content[part]}
+        merged[part] = [row for row in earlier[part] if row[key] not in now] + content[part]
+    return merged
 
 
 if __name__ == "__main__":

@@ -143,3 +143,25 @@ def test_waiting_is_a_share_of_the_step(small, monkeypatch):
 def test_misuse(small, option, message):
     with pytest.raises(ValueError, match=message):
         benchmark.main([f"--root={small / 'root'}", f"--made={small / 'made'}", option])
+
+
+def test_figures_of_sources_not_measured_now_stay():
+    def figures(source, ms, network):
+        load = {"source": source, "recipe": "r", "workers": 2, "clips": {}, "ratio": ms}
+        return {
+            "environment": ms,
+            "sources": {source: {"files": ms}},
+            "decode": [{"source": source, "ms": ms}],
+            "load": [load],
+            "wait": [{"network": network, "ms": ms}],
+        }
+
+    earlier = figures("a", 1, "x")
+    for part in ("decode", "load"):
+        earlier[part] += figures("b", 1, "x")[part]
+    merged = benchmark.with_earlier(figures("b", 2, "y"), earlier)
+    assert [(row["source"], row["ms"]) for row in merged["decode"]] == [("a", 1), ("b", 2)]
+    assert [(row["source"], row["ratio"]) for row in merged["load"]] == [("a", 1), ("b", 2)]
+    assert [row["network"] for row in merged["wait"]] == ["x", "y"]
+    assert merged["sources"].keys() == {"a", "b"} and merged["environment"] == 2
+    assert benchmark.with_earlier(earlier, {}) is earlier
