@@ -47,8 +47,8 @@ def _in_short(content: Mapping[str, Any]) -> str:
     low, high = min(ratios, key=ratios.__getitem__), max(ratios, key=ratios.__getitem__)
     mean = geometric_mean(ratios.values())
     return (
-        f"With {most} workers videowino loads **{mean:.2f}x** as many clips a second as the fastest "
-        f"straightforward way (geometric mean), from {ratios[low]:.2f}x ({low}) to "
+        f"With {most} workers videowino loads **{mean:.2f}x** as many clips a second as the "
+        f"fastest straightforward way (geometric mean), from {ratios[low]:.2f}x ({low}) to "
         f"{ratios[high]:.2f}x ({high})."
     )
 
