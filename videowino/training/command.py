@@ -257,7 +257,8 @@ class TrainCLI(LightningCLI):
         os.replace(new, self.run / CONFIG)  # whole, whenever the process is killed
 
     def after_fit(self) -> None:
-        """Say if there was nothing to train, and print what a profiler found."""
+        """Say what could not be read, if there was nothing to train, and what a profiler found."""
+        self._say_bad("fit", "validate")  # which all processes gather
         if not self.trainer.is_global_zero:
             return
         step = self.trainer.global_step
@@ -267,7 +268,6 @@ class TrainCLI(LightningCLI):
                 "--trainer.max_epochs (or max_steps)",
                 flush=True,
             )
-        self._say_bad("fit", "validate")
         profiler = self.trainer.profiler  # type: ignore[attr-defined]
         if summary := profiler.summary():
             print(summary, flush=True)
