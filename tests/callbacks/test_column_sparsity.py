@@ -306,7 +306,7 @@ def made_up_costs(monkeypatch):
 
 
 def test_a_speedup_is_reached_on_a_ramp_of_milliseconds(
-    made_up_costs, make_classifier, make_trainer, data
+    made_up_costs, make_classifier, make_trainer, data, capsys
 ):
     classifier = make_classifier(winograd=LOW_RANK)
     taken = []
@@ -324,6 +324,20 @@ def test_a_speedup_is_reached_on_a_ramp_of_milliseconds(
     for step, wanted in enumerate([whole] * 2 + [whole - 7 / 8 * (whole - 10)] * 2 + [10.0] * 2):
         assert wanted - 0.15 < taken[step] <= wanted + 1e-9, step
     assert made_up_costs == ["measure", "find"]
+    assert "4.0" in capsys.readouterr().out.split("ColumnSparsity: ")[2]
+
+
+def test_a_speedup_that_is_missed_is_told(
+    made_up_costs, make_classifier, make_trainer, data, monkeypatch
+):
+    def find(model, *args, **kwargs):
+        masks = {name: layer.column_mask for name, layer in winograd_layers(model).items()}
+        return Found(masks, speedup=3.0)
+
+    monkeypatch.setattr(time_budget, "find_masks", find)
+    callback = ColumnSparsity(speedup=4.0, start=0, end=2, unit="step", every=2)
+    with pytest.warns(UserWarning, match=r"speedup=4 is missed: .* measured 3\.00x as fast"):
+        make_trainer(callbacks=[callback]).fit(make_classifier(winograd=LOW_RANK), datamodule=data)
 
 
 def test_costs_are_measured_once_and_go_on_with_a_checkpoint(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from videowino.training.say import say
+
 
 class EpochLines(pl.Callback):
     """Prints epoch, seconds, loss, accuracy and column sparsity after each training epoch."""
@@ -26,11 +28,7 @@ class EpochLines(pl.Callback):
         line = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs or '?'}  {seconds:.1f} s"
         for name, value in self._figures(trainer.callback_metrics).items():
             line += f"  {name} {value:.3f}"
-        bar = trainer.progress_bar_callback
-        if bar is None:
-            print(line, flush=True)
-        else:
-            bar.print(line)
+        say(trainer, line)
 
     @staticmethod
     def _figures(metrics: dict[str, Any]) -> dict[str, float]:

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from videowino.latency import LatencyModel, LayerCost, find_masks, measure_latency
 from videowino.training.classifier import VideoClassifier
+from videowino.training.say import say
 from videowino.winograd import winograd_layers
 
+_FAR = 0.1  # of the speedup: what a search that was not disturbed never misses it by
 _PREFIX = "model."  # of a classifier's layers, which a callback sees, before those of its network
 
 
@@ -55,7 +57,7 @@ class TimeBudget:
         assert isinstance(classifier, VideoClassifier)
         found: dict[str, Any] = {}
         if trainer.is_global_zero:
-            rank_zero_info("ColumnSparsity: measuring what columns cost")
+            say(trainer, "ColumnSparsity: measuring what columns cost (once)")
             with isolate_rng():
                 dense = classifier.dense_network().to(example)
                 found = measure_latency(classifier.model, dense, example).state
@@ -100,9 +102,18 @@ class TimeBudget:
                     dense = classifier.dense_network().to(example)
                     latency = self._latency
                     found = find_masks(model, dense, example, latency, own, self.speedup, kept=kept)
-                rank_zero_info(
-                    f"ColumnSparsity: {found.speedup:.2f}x deployed, of {self.speedup:g}x wanted"
+                left = sum(int(m.sum()) for m in found.masks.values())
+                kept_share = left / sum(map(len, found.masks.values()))
+                say(
+                    trainer,
+                    f"ColumnSparsity: {found.speedup:.2f}x deployed, {self.speedup:g}x wanted, "
+                    f"with {kept_share:.0%} of the columns",
                 )
+                if abs(found.speedup / self.speedup - 1) > _FAR:
+                    rank_zero_warn(
+                        f"speedup={self.speedup:g} is missed: the deployed network is measured "
+                        f"{found.speedup:.2f}x as fast as the dense one; was the machine busy?"
+                    )
                 masks = {name: mask.cpu() for name, mask in found.masks.items()}
             masks = trainer.strategy.broadcast(masks)
         return {_PREFIX + n: m.to(layers[n].column_mask.device) for n, m in masks.items()}
