@@ -31,6 +31,7 @@ ORDER = [
     {"models"},
     {"data"},
     {"preparing"},
+    {"plots"},
     {"training"},
     {"callbacks"},
     {"evaluation"},

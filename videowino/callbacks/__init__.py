@@ -8,6 +8,10 @@ from videowino.callbacks.ema import EMA
 from videowino.callbacks.epoch_lines import EpochLines
 from videowino.callbacks.epoch_seed import EpochSeed
 from videowino.callbacks.speedup_logger import SpeedupLogger
+from videowino.callbacks.wandb_columns import WandbColumns
+from videowino.callbacks.wandb_metrics import WandbMetrics
+from videowino.callbacks.wandb_model import WandbModel
+from videowino.callbacks.wandb_predictions import WandbPredictions
 
 __all__ = [
     "EMA",
@@ -16,4 +20,8 @@ __all__ = [
     "EpochLines",
     "EpochSeed",
     "SpeedupLogger",
+    "WandbColumns",
+    "WandbMetrics",
+    "WandbModel",
+    "WandbPredictions",
 ]

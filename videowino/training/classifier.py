@@ -181,9 +181,13 @@ class VideoClassifier(pl.LightningModule):
         if self._mix is None:  # a mixed clip has no single right class
             self.log("train/clip_top1", self.train_accuracy, on_step=False, on_epoch=True)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Metrics of a batch of videos B V C T H W."""
-        self._evaluate(batch, "val", self.val_clip, self.val_video)
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Metrics of a batch of videos B V C T H W; what callbacks see of it.
+
+        Returns:
+            {"probabilities": B x classes, mean over views, "label": B, "read": B bool}.
+        """
+        return self._evaluate(batch, "val", self.val_clip, self.val_video)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Metrics of a batch of videos B V C T H W."""
@@ -210,16 +214,19 @@ class VideoClassifier(pl.LightningModule):
         logits = [self(part) for part in clips.split(self.hparams["clips_at_once"])]
         return torch.cat(logits).unflatten(0, clip.shape[:2]).float()
 
-    def _evaluate(self, batch: dict[str, Tensor], stage: str, by_clip: Any, by_video: Any) -> None:
+    def _evaluate(
+        self, batch: dict[str, Tensor], stage: str, by_clip: Any, by_video: Any
+    ) -> dict[str, Tensor]:
         """Count a batch; one without videos is logged too, for metrics are merged by all."""
         logits, label, bad = self.video_logits(batch["clip"]), batch["label"], unreadable(batch)
         mean_loss = getattr(self, f"{stage}_loss")
+        probabilities = logits.softmax(-1).mean(1)
         if len(label):
             views = logits.shape[1]
             clip_logits, clip_label = logits.flatten(0, 1), label.repeat_interleave(views)
             clip_bad = bad.repeat_interleave(views)
             by_clip.update(count_wrong(clip_logits, clip_label, clip_bad), clip_label)
-            by_video.update(count_wrong(logits.softmax(-1).mean(1), label, bad), label)
+            by_video.update(count_wrong(probabilities, label, bad), label)
             if not bad.all():
                 loss = F.cross_entropy(clip_logits[~clip_bad], clip_label[~clip_bad])
                 mean_loss.update(loss, int((~clip_bad).sum()))
@@ -227,6 +234,7 @@ class VideoClassifier(pl.LightningModule):
         self.log(f"{stage}/loss", mean_loss, batch_size=size)
         self.log_dict(by_clip, batch_size=size)
         self.log_dict(by_video, batch_size=size, prog_bar=stage == "val")
+        return {"probabilities": probabilities, "label": label, "read": ~bad}
 
     def configure_optimizers(self) -> Any:
         """SGD or AdamW, with a learning rate set at every optimizer step."""

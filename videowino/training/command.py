@@ -24,6 +24,10 @@ from videowino.callbacks import (
     EpochLines,
     EpochSeed,
     SpeedupLogger,
+    WandbColumns,
+    WandbMetrics,
+    WandbModel,
+    WandbPredictions,
 )
 from videowino.cli import explain, import_modules, option_names, see_working_folder
 from videowino.data import VideoDataModule
@@ -43,6 +47,7 @@ from videowino.training.run_folder import (
     with_config_of_run,
 )
 from videowino.training.run_logger import RunLogger
+from videowino.training.wandb_run import settle_wandb
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
 _CLASSES = [
@@ -50,7 +55,10 @@ _CLASSES = [
     for part in (videowino.callbacks, videowino.data)
     for name in part.__all__
 ]
-_ONLY_IN_TRAINING = (ColumnSparsity, Distillation, EMA, SpeedupLogger)
+_ONLY_IN_TRAINING = (
+    *(ColumnSparsity, Distillation, EMA, SpeedupLogger),
+    *(WandbColumns, WandbMetrics, WandbModel, WandbPredictions),
+)
 # Settings for which nobody needs to know a Lightning warning.
 _SILENCED = (
     ".*does not have many workers.*",
@@ -152,8 +160,8 @@ class TrainCLI(LightningCLI):
             refuse_twice(config.trainer, _ONLY_IN_TRAINING)
         set_columns_to_keep(config.trainer, config.sparsity, config.speedup)
         for logger in as_list(config.trainer.logger):
-            if getattr(logger, "init_args", {}).get("save_dir") == ".":  # Weights & Biases
-                logger.init_args.save_dir = str(self.run)
+            if getattr(logger, "class_path", "").endswith("WandbLogger"):
+                settle_wandb(logger.init_args, self.run)
         asked, self.weights = config.ckpt_path, config.model.weights
         config.ckpt_path = find_checkpoint(asked, self.run, self.subcommand)
         if config.ckpt_path is not None:

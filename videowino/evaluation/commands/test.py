@@ -18,7 +18,6 @@ from videowino.evaluation.commands.options import (
     choose_device,
     use_threads,
 )
-from videowino.evaluation.confusion_plot import plot_confusion
 from videowino.evaluation.environment import describe
 from videowino.evaluation.plot import picture_suffixes
 from videowino.evaluation.protocol_report import ProtocolReport, report
@@ -29,6 +28,7 @@ from videowino.evaluation.subjects import Subject, load_subjects
 from videowino.evaluation.tables import make_console
 from videowino.evaluation.tuning import tuning
 from videowino.evaluation.video_rows import worst, write_csv
+from videowino.plots.confusion import plot_confusion
 
 _BATCH = 16
 

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib import pyplot as plt
 
-from videowino.evaluation.confusion_plot import plot_confusion
+from videowino.plots.confusion import plot_confusion
 
 
 @pytest.fixture

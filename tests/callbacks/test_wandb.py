@@ -1,0 +1,219 @@
+"""What a run under configs/overlay/wandb.yaml holds, read back from its offline records."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import matplotlib.image
+import pytest
+import yaml
+
+from tests.data.conftest import write_lists
+from train import main
+from videowino.callbacks import WandbColumns, WandbPredictions
+from videowino.data.synthetic import write_video
+
+wandb = pytest.importorskip("wandb")
+np = pytest.importorskip("numpy")
+REPOSITORY = Path(__file__).parents[2]
+OVERLAY = str(REPOSITORY / "configs" / "overlay" / "wandb.yaml")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    root = tmp_path_factory.mktemp("wandb") / "clips"
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(["Jump", "Run", "Walk & <talk>"]):
+        (root / "videos" / name).mkdir(parents=True)
+        for group in range(1, 4):
+            noise = rng.integers(0, 80, (6, 32, 32, 3), dtype=np.uint8)
+            write_video(
+                root / "videos" / name / f"v_g{group:02d}_c01.avi", noise + np.uint8(70 * label)
+            )
+    return write_lists(root)
+
+
+def arguments(clips, run):
+    init = {"root": str(clips), "frames": 4, "size": [16, 16], "resize": None, "num_workers": 0}
+    config = {
+        "trainer": {"max_epochs": 3, "num_sanity_val_steps": 0, "enable_progress_bar": False},
+        "model": {"backbone": "r3d_10", "width": 0.125, "stem": "small", "lr": 0.01},
+        "data": {"class_path": "VideoFolder", "init_args": init | {"batch_size": 3}},
+    }
+    path = Path(run).parent / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    winograd = ["--model.winograd.parameterization", "low_rank", "--model.winograd.rank", "2"]
+    return ["fit", "--config", str(path), "--config", OVERLAY, *winograd] + [
+        *("--sparsity", "0.5", "--run", str(run))
+    ]
+
+
+def chunks(content):
+    """The records of a .wandb file: LevelDB's log format behind a header of seven bytes."""
+    place, parts = 7, []
+    assert content[:4] == b":W&B"
+    while place + 7 <= len(content):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        parts.append(content[place + 7 : place + 7 + length])
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield b"".join(parts)
+            parts = []
+
+
+def records(run):
+    """The records of the one offline run in a folder, by kind."""
+    from wandb.proto import wandb_internal_pb2
+
+    (file,) = (run / "wandb").glob("offline-run-*/*.wandb")
+    found = {}
+    for data in chunks(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        kind = record.WhichOneof("record_type")
+        found.setdefault(kind, []).append(getattr(record, kind))
+    return found, file.parent
+
+
+@pytest.fixture(scope="module")
+def logged(clips, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("WANDB_SILENT", "true")
+        main(arguments(clips, run))
+        wandb.finish()
+    found, folder = records(run)
+    history = {}
+    for record in found["history"]:
+        row = {}
+        for item in record.item:
+            first, *rest = item.nested_key or [item.key]
+            if first.startswith("_"):
+                continue
+            value = json.loads(item.value_json)
+            if rest:
+                row.setdefault(first, {})[rest[0]] = value
+            else:
+                row[first] = value
+        for key, value in row.items():
+            history.setdefault(key, []).append((row.get("trainer/global_step"), value))
+    return run, folder, found, history
+
+
+def media(logged, value):
+    return logged[1] / "files" / value["path"]
+
+
+def test_summaries_are_of_the_best(logged):
+    defined = {}
+    for metric in logged[2]["metric"]:
+        name = metric.name or metric.glob_name
+        defined[name] = metric.summary
+    assert defined["val/video_*"].max and defined["val/clip_*"].max
+    assert defined["val/loss"].min and defined["train/loss_epoch"].min
+    assert defined["speedup/network"].max
+
+
+def test_figures_are_those_of_the_metrics_file(logged):
+    run, _, _, history = logged
+    lines = (run / "metrics.csv").read_text().splitlines()
+    header = lines[0].split(",")
+    rows = [dict(zip(header, line.split(","))) for line in lines[1:]]
+    for key in ("val/video_top1", "val/clip_top1", "val/loss", "train/loss_epoch"):
+        wanted = [float(row[key]) for row in rows if row.get(key)]
+        assert [value for _, value in history[key]] == pytest.approx(wanted) and len(wanted) == 3
+
+
+def test_sparsity_columns_and_importance_of_each_layer(logged):
+    _, _, _, history = logged
+    layers = [key.removeprefix("sparsity/") for key in history if key.startswith("sparsity/")]
+    assert len(layers) == 5
+    assert [v for _, v in history["columns/sparsity"]][-1] == pytest.approx(0.5)
+    for layer in layers:
+        assert history[f"sparsity/{layer}"][-1][1] == pytest.approx(0.5)
+        histogram = history[f"importance/{layer}"][-1][1]
+        assert histogram["_type"] == "histogram" and sum(histogram["values"]) == 72
+        picture = media(logged, history[f"columns/{layer}"][-1][1])
+        assert matplotlib.image.imread(picture).std() > 0.05
+
+
+def test_confusion_and_clips_that_play(logged):
+    _, _, _, history = logged
+    assert len(history["val/confusion"]) == 3
+    assert matplotlib.image.imread(media(logged, history["val/confusion"][-1][1])).std() > 0.05
+    artifact = [record for record in logged[2]["artifact"] if record.type == "run_table"][-1]
+    files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+    table = json.loads(files["val/clips.table.json"].read_text())
+    assert table["columns"] == ["clip", "truth", "prediction", "probability", "right"]
+    assert [row[1] for row in table["data"]] == ["Jump", "Run", "Walk & <talk>"]
+    for video, truth, said, probability, right in table["data"]:
+        assert right == (truth == said) and 1 / 3 <= probability <= 1
+        with av.open(str(files[video["path"]])) as container:
+            frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        assert len(frames) == 4 and frames[0].shape == (128, 128, 3)
+
+
+def test_the_model_and_the_configuration_go_along(logged):
+    run, _, found, _ = logged
+    artifacts = {record.type: record for record in found["artifact"]}
+    model = artifacts["model"]
+    assert {entry.path for entry in model.manifest.contents} == {"last.ckpt", "config.yaml"}
+    assert json.loads(model.metadata)["sparsity"] == pytest.approx(0.5)
+    config = {
+        item.key: json.loads(item.value_json) for c in found["config"] for item in c.update
+    } | {i.key: json.loads(i.value_json) for i in found["run"][0].config.update}
+    assert config["run"] == yaml.safe_load((run / "config.yaml").read_text())
+
+
+def test_without_a_logger_each_says_so_and_does_nothing(make_classifier, make_trainer, data):
+    trainer = make_trainer(max_epochs=1, callbacks=[WandbColumns(), WandbPredictions()])
+    with pytest.warns(UserWarning) as told:
+        trainer.fit(make_classifier(), datamodule=data)
+    said = [str(w.message) for w in told if "no WandbLogger" in str(w.message)]
+    assert [line.split(":")[0] for line in said] == ["WandbColumns", "WandbPredictions"]
+
+
+@pytest.mark.slow
+def test_disabled(clips, tmp_path):
+    """In a process of its own: wandb reads the environment once."""
+    run = tmp_path / "run"
+    command = [sys.executable, str(REPOSITORY / "train.py"), *arguments(clips, run)]
+    environment = os.environ | {"WANDB_MODE": "disabled"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (run / "metrics.csv").is_file() and not list(run.glob("wandb/*run*"))
+
+
+@pytest.mark.slow
+def test_without_wandb_the_overlay_says_what_to_install(clips, tmp_path):
+    hidden = "import sys; sys.modules['wandb'] = None; from videowino.cli import run; "
+    hidden += "from train import main; run(lambda: main(sys.argv[1:]))"
+    command = [sys.executable, "-c", hidden, *arguments(clips, tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") <= 2 and "wandb" in done.stderr and "pip install" in done.stderr
+    without = [a for a in command if a != OVERLAY]
+    del without[without.index("--config", 6)]
+    done = subprocess.run(without, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (WandbColumns, {"every_n_epochs": -1}, "every_n_epochs=-1: 0 or more"),
+        (WandbPredictions, {"clips": -1}, "clips=-1: 0 or more"),
+    ],
+)
+def test_bad_arguments_are_named(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**options)

@@ -1,0 +1,1 @@
+"""Pictures that training and evaluation both draw."""
