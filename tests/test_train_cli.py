@@ -204,7 +204,10 @@ def test_sparsity_sets_the_configured_callback(base, capsys, tmp_path):
     )
     winograd = ["--model.winograd.parameterization", "vanilla"]
     args = ["fit", "--config", base, "--config", str(overlay), *winograd, "--sparsity", "0.75"]
-    main([*args, "--run", str(tmp_path / "run")])
+    main([*args, "--score", "magnitude", "--run", str(tmp_path / "run")])
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    (options,) = (c["init_args"] for c in saved["trainer"]["callbacks"])
+    assert (options["score"], options["start"], options["every"]) == ("magnitude", 0.25, 1)
     seen = [r["column_sparsity"] for r in rows(tmp_path / "run") if r["column_sparsity"]]
     assert [round(float(s), 3) for s in seen] == [0.0, 0.0, 0.75, 0.75]
 

@@ -17,7 +17,6 @@ _BEST = {
     "train/loss_epoch": "min",
     "test/clip_*": "max",
     "test/video_*": "max",
-    "speedup/network": "max",
 }
 
 
@@ -25,8 +24,8 @@ class WandbMetrics(pl.Callback):
     """Summaries of the best accuracy and loss, and the whole configuration, in a W&B run.
 
     Accuracy, loss, sparsity and speedup themselves are logged by the classifier and the callbacks
-    that make them. A best accuracy may be that of an epoch in which more columns were left: the
-    last one stands beside it in the history.
+    that make them. A best accuracy may be that of an epoch in which more columns were left, so
+    that of the network that training ends with is in the summary as well, as "final/...".
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -41,3 +40,12 @@ class WandbMetrics(pl.Callback):
         config = None if folder is None else folder / CONFIG
         if config is not None and config.is_file():
             run.config.update({"run": yaml.safe_load(config.read_text())}, allow_val_change=True)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add what the trained network is like."""
+        run = wandb_run(trainer)
+        if run is None:
+            return
+        for name, value in trainer.callback_metrics.items():
+            if name.startswith("val/"):
+                run.summary[f"final/{name.removeprefix('val/')}"] = float(value)

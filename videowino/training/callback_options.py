@@ -30,13 +30,21 @@ def refuse_twice(trainer: Namespace, kinds: Iterable[type]) -> None:
             )
 
 
-def set_columns_to_keep(trainer: Namespace, sparsity: float | None, speedup: float | None) -> None:
-    """Set what the configured ColumnSparsity callback is to reach, or configure one.
+def set_columns_to_keep(
+    trainer: Namespace, sparsity: float | None, speedup: float | None, score: str | None
+) -> None:
+    """Set what the configured ColumnSparsity callback is to reach, and by what; or configure one.
+
+    Args:
+        trainer: its options.
+        sparsity: None leaves it.
+        speedup: instead of a sparsity.
+        score: None leaves it.
 
     Raises:
-        ValueError: both are given.
+        ValueError: both sparsity and speedup are given.
     """
-    if sparsity is None and speedup is None:
+    if sparsity is None and speedup is None and score is None:
         return
     if sparsity is not None and speedup is not None:
         raise ValueError(f"--sparsity {sparsity} and --speedup {speedup}: give one of them")
@@ -47,6 +55,8 @@ def set_columns_to_keep(trainer: Namespace, sparsity: float | None, speedup: flo
         found = [Namespace(class_path=_COLUMN_SPARSITY, init_args=Namespace())]
         callbacks = [*callbacks, *found]
     for callback in found:
-        callback.init_args.sparsity = sparsity
-        callback.init_args.speedup = speedup
+        if score is not None:
+            callback.init_args.score = score
+        if sparsity is not None or speedup is not None:
+            callback.init_args.sparsity, callback.init_args.speedup = sparsity, speedup
     trainer.callbacks = callbacks

@@ -48,6 +48,7 @@ from videowino.training.run_folder import (
 )
 from videowino.training.run_logger import RunLogger
 from videowino.training.wandb_run import settle_wandb
+from videowino.winograd.scores import Score
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
 _CLASSES = [
@@ -134,6 +135,11 @@ class TrainCLI(LightningCLI):
             type=float | None,
             help="Speedup of the deployed network that the ColumnSparsity callback is to reach.",
         )
+        parser.add_argument(
+            "--score",
+            type=Score | None,
+            help="By which the ColumnSparsity callback chooses columns.",
+        )
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -158,7 +164,7 @@ class TrainCLI(LightningCLI):
         self.writes = not dry and (fit or config.run is not None)
         if fit:
             refuse_twice(config.trainer, _ONLY_IN_TRAINING)
-        set_columns_to_keep(config.trainer, config.sparsity, config.speedup)
+        set_columns_to_keep(config.trainer, config.sparsity, config.speedup, config.score)
         for logger in as_list(config.trainer.logger):
             if getattr(logger, "class_path", "").endswith("WandbLogger"):
                 settle_wandb(logger.init_args, self.run)
