@@ -12,6 +12,8 @@ from torch import Tensor
 from videowino.latency.cost import LayerCost
 from videowino.latency.select import select_by_cost
 
+_SLACK = 1.25  # by which costs, measured one by one and maybe on a busy machine, may be too high
+
 
 @dataclass(frozen=True)
 class LatencyModel:
@@ -51,13 +53,13 @@ class LatencyModel:
         """Refuse a speedup that no masks give.
 
         Raises:
-            ValueError: It is above what the least of the columns gives.
+            ValueError: It is far above what the least of the columns gives.
         """
         if speedup <= 0:
             raise ValueError(f"speedup={speedup}: above 0")
         ones = {name: torch.ones(cost.columns) for name, cost in self.costs.items()}
         most = self.dense_ms / self.ms(select_by_cost(ones, self.costs, columns=0, masks=kept))
-        if speedup > most:
+        if speedup > _SLACK * most:
             raise ValueError(
                 f"speedup={speedup}: with a tenth of each layer's columns, the least that is "
                 f"kept, this network is about {most:.1f}x as fast as the dense one here; ask for "
