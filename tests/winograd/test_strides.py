@@ -41,6 +41,20 @@ def test_values_and_gradients_are_conv3d_s(problem):
     torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-8)
 
 
+def test_samples_beyond_the_last_stride_where_a_batch_is_cut():
+    """Wide enough that the reference takes a clip of the batch at a time."""
+    x = torch.randn(2, 64, 4, 20, 20, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(64, 64, 1, 1, 1, dtype=torch.float64)
+    tile = Tile((1, 1, 1), (1, 1, 1), stride=(1, 2, 2))
+    big = x.repeat(1, 1, 4, 3, 3)[..., :60, :60]
+    y = winograd_conv3d(big, out_channels=64, tile=tile, spatial=weight)
+    expected = F.conv3d(big, weight, None, tile.stride)
+    dy = torch.randn_like(expected)
+    (found,) = torch.autograd.grad(y, x, dy, retain_graph=True)
+    (wanted,) = torch.autograd.grad(expected, x, dy, retain_graph=True)
+    torch.testing.assert_close(found, wanted, rtol=1e-8, atol=1e-8)
+
+
 def test_gradcheck_of_every_part():
     torch.manual_seed(0)
     x = torch.randn(1, 2, 4, 5, 3, dtype=torch.float64, requires_grad=True)

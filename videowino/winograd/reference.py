@@ -227,7 +227,7 @@ def _unpad(tiled: Tensor, x: Tensor, padding: tuple[int, ...]) -> Tensor:
     inside = tiled[:, d, h, w]
     if inside.shape[1:4] == x.shape[2:]:
         return inside
-    out = tiled.new_zeros((x.shape[0], *x.shape[2:], x.shape[1]))
+    out = tiled.new_zeros((len(tiled), *x.shape[2:], x.shape[1]))
     out[:, : inside.shape[1], : inside.shape[2], : inside.shape[3]] = inside
     return out
 
