@@ -56,6 +56,7 @@ def train(clips, run, **environment):
     environment = os.environ | environment
     done = subprocess.run(command, capture_output=True, text=True, cwd=run.parent, env=environment)
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def chunks(content):
@@ -193,8 +194,12 @@ def test_without_a_logger_each_says_so_and_does_nothing(make_classifier, make_tr
 def test_disabled(clips, tmp_path):
     """In a process of its own: wandb reads the environment once."""
     run = tmp_path / "run"
-    train(clips, run, WANDB_MODE="disabled")
+    said = train(clips, run, WANDB_MODE="disabled")
     assert (run / "metrics.csv").is_file() and not list(run.glob("wandb/*run*"))
+    assert "no WandbLogger" not in said
+    logger = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["logger"]
+    # Whoever goes on with the run sends nothing unasked.
+    assert logger["init_args"]["offline"] is True
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -45,6 +46,8 @@ class WandbPredictions(pl.Callback):
         classes = int(pl_module.hparams["num_classes"])
         self._matrix = MulticlassConfusionMatrix(max(2, classes)).to(pl_module.device)
         self._samples = []
+        none = torch.empty(0, dtype=torch.long, device=pl_module.device)
+        self._matrix.update(none, none)  # a process without videos gathers with the others
 
     def on_validation_batch_end(
         self,
@@ -58,8 +61,7 @@ class WandbPredictions(pl.Callback):
         """Count a batch."""
         assert self._matrix is not None
         probabilities, label, read = outputs["probabilities"], outputs["label"], outputs["read"]
-        if bool(read.any()):
-            self._matrix.update(probabilities[read].argmax(-1), label[read])
+        self._matrix.update(probabilities[read].argmax(-1), label[read])
         for index in read.nonzero().flatten().tolist():
             if len(self._samples) >= self.clips or trainer.sanity_checking:
                 break
@@ -69,16 +71,17 @@ class WandbPredictions(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log; all processes gather the matrix, and the first one writes it."""
         assert self._matrix is not None
-        if trainer.sanity_checking or not self._matrix.update_called:
+        if trainer.sanity_checking:
             return
-        counts = self._matrix.compute().cpu().tolist()
+        counts = self._matrix.compute().cpu()
         run = wandb_run(trainer)
-        if run is None:
+        if run is None or not counts.any():
             return
         import wandb
 
         names = _class_names(trainer, len(counts))
-        figure = confusion_figure(counts, names, f"validation, epoch {trainer.current_epoch}")
+        title = f"validation, epoch {trainer.current_epoch}"
+        figure = confusion_figure(counts.tolist(), names, title)
         content: dict[str, Any] = {"val/confusion": wandb.Image(figure)}
         with tempfile.TemporaryDirectory() as folder:
             if self._samples:

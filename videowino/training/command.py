@@ -47,7 +47,7 @@ from videowino.training.run_folder import (
     with_config_of_run,
 )
 from videowino.training.run_logger import RunLogger
-from videowino.training.wandb_run import settle_wandb
+from videowino.training.wandb_run import heed_wandb_mode, settle_wandb
 from videowino.winograd.scores import Score
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -232,7 +232,7 @@ class TrainCLI(LightningCLI):
         if given is False or not self.writes:
             return False
         folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
-        return [RunLogger(folder), *([] if given is True else as_list(given))]
+        return [RunLogger(folder), *heed_wandb_mode([] if given is True else as_list(given))]
 
     def before_fit(self) -> None:
         """Save the configuration, and say what is about to train.

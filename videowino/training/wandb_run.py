@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 STEP = "trainer/global_step"  # the key by which Lightning's logger orders its figures
 
 
 def settle_wandb(options: Any, folder: Path) -> None:
-    """Put a configured logger's files into the run folder, and heed WANDB_MODE=disabled.
+    """Put a configured logger's files into the run folder.
 
     Args:
         options: of the WandbLogger.
@@ -32,8 +32,18 @@ def settle_wandb(options: Any, folder: Path) -> None:
         ) from None
     if options.get("save_dir") == ".":
         options.save_dir = str(folder)
-    if os.environ.get("WANDB_MODE") == "disabled":
-        options.offline = False  # which would turn it on again
+
+
+def heed_wandb_mode(loggers: list[Logger]) -> list[Logger]:
+    """The loggers, without W&B's where WANDB_MODE=disabled, which its `offline` undoes.
+
+    The configuration keeps it: whoever goes on with the run without WANDB_MODE has it again.
+    """
+    return [logger for logger in loggers if not (_disabled() and isinstance(logger, WandbLogger))]
+
+
+def _disabled() -> bool:
+    return os.environ.get("WANDB_MODE") == "disabled"
 
 
 def wandb_run(trainer: pl.Trainer) -> Any:
@@ -54,7 +64,7 @@ def folder_of(trainer: pl.Trainer) -> Path | None:
 
 def check_wandb(trainer: pl.Trainer, callback: pl.Callback) -> None:
     """Say, once, that a callback has nowhere to write to."""
-    if not any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+    if not _disabled() and not any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
         rank_zero_warn(
             f"{type(callback).__name__}: no WandbLogger is configured, so it logs nothing; add "
             "configs/overlay/wandb.yaml"
