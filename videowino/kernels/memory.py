@@ -45,11 +45,14 @@ class Pool:
         block = self._take(-(-wanted // _PAGE) * _PAGE)
         lease = (ctypes.c_char * wanted).from_buffer(block)
         weakref.finalize(lease, self._give_back, block).atexit = False
-        flat = torch.frombuffer(lease, dtype=torch.float32)
-        if memory_format == torch.contiguous_format:
-            return flat.view(tuple(shape))
+        storage = torch.frombuffer(lease, dtype=torch.float32).untyped_storage()
         n, c, d, h, w = shape
-        return flat.view(n, d, h, w, c).permute(0, 4, 1, 2, 3)
+        strides = (c * d * h * w, d * h * w, h * w, w, 1)
+        if memory_format == torch.channels_last_3d:
+            strides = (c * d * h * w, 1, c * h * w, c * w, c)
+        # No view: autograd lets nobody write into one that an operator returned, such as a ReLU in
+        # place behind the convolution.
+        return torch.empty(0).set_(storage, 0, tuple(shape), strides)
 
     def flat(self, count: int) -> Tensor:
         """As `torch.empty(count, dtype=float32)`."""
