@@ -129,6 +129,45 @@ def test_compare_prints_what_it_writes(folder, capsys):
     assert f"picture: {picture}" in out
 
 
+def test_report_is_a_page_of_what_was_compared(folder, capsys):
+    dense, half = folder / "dense", checkpoint(folder, "half")
+    figures, page, plot = (folder / "page" / name for name in ("f.json", "r.html", "p.svg"))
+    code, out, _ = call(
+        capsys, "compare", half, "--baseline", checkpoint(folder, "dense"), "--exact", *QUICK,
+        *("--layers", "--json", figures),
+    )  # fmt: skip
+    code, out, err = call(
+        capsys, "report", half, "--baseline", dense, "--comparison", figures, "--out", page,
+        *("--svg", plot, "--clips", "4"),
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [f"plot: {plot}", f"page: {page}"]  # nothing was measured anew
+    content = page.read_text()
+    assert content.count("data:image/webp") == 4
+    assert content.count('class="cube"') == 2 * len(json.loads(figures.read_text())["layers"]) // 2
+    assert "winograd:" in content  # a configuration
+    assert f"report {half} --baseline {dense} --exact --out {page}" in content
+    assert plot.read_text().lstrip().startswith("<svg")
+
+
+def test_report_measures_where_nothing_was(folder, capsys, tmp_path):
+    page = tmp_path / "report.html"
+    runs = folder / "dense", folder / "half"
+    code, out, err = call(capsys, "report", *runs, *QUICK, "--out", page)
+    assert (code, err) == (0, "")
+    assert "6 test videos" in out and f"page: {page}" in out
+    assert "ms a clip, batch 2" in page.read_text()
+
+
+def test_report_refuses_figures_of_others(folder, capsys, tmp_path):
+    figures, page = tmp_path / "figures.json", tmp_path / "report.html"
+    call(capsys, "compare", checkpoint(folder, "dense"), *QUICK, "--json", figures)
+    runs = folder / "dense", folder / "half"
+    code, _, err = call(capsys, "report", *runs, "--comparison", figures, "--out", page)
+    assert code == 2 and "comparison: is of" in err and "half" in err
+    assert not page.exists()
+
+
 def test_one_checkpoint_alone_is_timed_against_its_dense_twin(folder, capsys):
     code, out, err = call(capsys, "compare", checkpoint(folder, "half"), *QUICK)
     assert (code, err) == (0, "")
@@ -198,6 +237,28 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, args, message):
     assert err.startswith("error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["{folder}"], "there is no "),
+        (["{dense}", "--out", "page.pdf"], "out=page.pdf: cannot write .pdf; give one of .htm"),
+        (["{dense}", "--svg", "plot.png"], "svg=plot.png: cannot write .png; give one of .svg"),
+        (["{dense}", "--clips", "-1"], "clips=-1: 0 or more"),
+        (["{dense}", "--seconds", "-1"], "seconds=-1.0: 0 or more"),
+        (["{dense}", "--threads", "0"], "threads=0: at least 1"),
+        (["{dense}", "--comparison", "none.json"], "comparison=none.json: no such file"),
+        (["{dense}", "--comparison", "{dense}"], "is not what `evaluate.py compare --json` writes"),
+        ([], "the following arguments are required: report.runs"),
+    ],
+)
+def test_bad_input_to_report_too(folder, capsys, args, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = {"folder": folder, "dense": checkpoint(folder, "dense")}
+    code, _, err = call(capsys, "report", *(arg.format(**places) for arg in args))
+    assert code == 2 and message in err and err.count("\n") == 1, err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_subcommand_is_refused(capsys):

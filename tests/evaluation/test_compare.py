@@ -1,14 +1,16 @@
 """A whole comparison, on networks whose outcome is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from videowino.data import Video
 from videowino.evaluation.compare import REFERENCE_NOTE, _unsteady, compare
-from videowino.evaluation.comparison import Speed
+from videowino.evaluation.comparison import Speed, read_comparison
 from videowino.evaluation.networks import Network
 from videowino.surgery import convert, prune
 
@@ -20,6 +22,7 @@ class Data:
     """16 videos of two views; class n is what lights up channel-wise mean n."""
 
     num_classes = CLASSES
+    class_names = [f"class {n}" for n in range(CLASSES)]
     hparams = {"root": "nowhere", "split": 2}
 
     def __init__(self):
@@ -34,7 +37,7 @@ class Data:
         ]
 
     def videos(self, stage):
-        return self.samples
+        return [Video(Path(f"{s['video']}.avi"), s["label"], "") for s in self.samples]
 
     def test_dataloader(self):
         return DataLoader(self.samples, batch_size=5)
@@ -92,6 +95,40 @@ def test_accuracy_is_that_of_the_network(result):
     assert accuracy.video_top1 == pytest.approx(video)
     assert accuracy.clip_top1 == pytest.approx(clip)
     assert accuracy.video_top5 == pytest.approx(top5)
+
+
+def test_predictions_are_those_of_the_network(result):
+    data, model, said = Data(), network().eval(), result.predictions
+    with torch.inference_mode():
+        views = torch.stack([model(s["clip"]).softmax(-1) for s in data.samples]).mean(1)
+    assert said.videos == [f"{n}.avi" for n in range(16)]
+    assert said.labels == [n % CLASSES for n in range(16)]
+    assert said.class_names == data.class_names
+    assert said.predicted["dense"] == views.argmax(-1).tolist()
+    assert said.probability["dense"] == pytest.approx(views.amax(-1).tolist(), rel=1e-4)
+    assert list(said.predicted) == [row.name for row in result.rows]
+
+
+def test_a_file_is_read_as_it_was_written(result, tmp_path):
+    result.save_json(tmp_path / "new" / "results.json")
+    assert read_comparison(tmp_path / "new" / "results.json") == result
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", "not what `evaluate.py compare --json` writes"),
+        ("{", "not what `evaluate.py compare --json` writes"),
+        ('{"rows": [], "data": {}, "environment": {}}', "not what `evaluate.py compare"),
+    ],
+)
+def test_other_files_are_refused(content, message, tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_comparison(path)
+    with pytest.raises(FileNotFoundError, match="comparison=.*no such file"):
+        read_comparison(tmp_path / "none.json")
 
 
 def test_size_by_hand(result):

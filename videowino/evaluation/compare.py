@@ -20,6 +20,7 @@ from videowino.evaluation.comparison import (
     Row,
     Speed,
     TestData,
+    VideoPredictions,
 )
 from videowino.evaluation.environment import describe
 from videowino.evaluation.latency import Latency, measure
@@ -118,6 +119,7 @@ def compare(
             *_unsteady(rows),
             *([REFERENCE_NOTE] if swapped and environment.winograd == "reference" else []),
         ],
+        predictions=_predictions(accuracies, data),
     )
 
 
@@ -214,6 +216,28 @@ def _layer_speeds(latencies: list[Latency]) -> list[LayerSpeed]:
         for latency in latencies
         for layer, by in latency.layers.items()
     ]
+
+
+def _predictions(
+    accuracies: Mapping[str, Accuracy], data: VideoDataModule
+) -> VideoPredictions | None:
+    if not accuracies:
+        return None
+    videos = data.videos("test")
+    order = [p.video for p in next(iter(accuracies.values())).predictions]
+    return VideoPredictions(
+        class_names=list(data.class_names),
+        videos=[str(videos[index].path) for index in order],
+        labels=[videos[index].label for index in order],
+        predicted={
+            name: [-1 if p.unreadable else p.predicted for p in accuracy.predictions]
+            for name, accuracy in accuracies.items()
+        },
+        probability={
+            name: [float(p.probabilities.max()) for p in accuracy.predictions]
+            for name, accuracy in accuracies.items()
+        },
+    )
 
 
 def _unreadable(accuracies: Mapping[str, Accuracy], videos: int) -> list[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentError
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from jsonargparse import ArgumentParser
+
+from videowino.cli import explain
 from videowino.evaluation.environment import Environment
 
 Kind = Literal["dense", "exact", "checkpoint"]
@@ -132,6 +136,25 @@ class TestData:
 
 
 @dataclass(frozen=True)
+class VideoPredictions:
+    """What the trained networks take the test videos for.
+
+    Attributes:
+        class_names: in the order of the classes' numbers.
+        videos: the files, in the order of the test list.
+        labels: the class of each.
+        predicted: network -> the class each video is put in, -1 where it cannot be read.
+        probability: network -> that of the predicted class, over the views of the video.
+    """
+
+    class_names: list[str]
+    videos: list[str]
+    labels: list[int]
+    predicted: dict[str, list[int]]
+    probability: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Networks against their dense baseline.
 
@@ -141,6 +164,7 @@ class Comparison:
         environment: what time was measured on.
         layers: times of single layers, if asked for.
         notes: sentences that the figures must not be read without.
+        predictions: video by video; None in files of earlier versions.
     """
 
     rows: list[Row]
@@ -148,6 +172,7 @@ class Comparison:
     environment: Environment
     layers: list[LayerSpeed] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    predictions: VideoPredictions | None = None
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -159,3 +184,25 @@ class Comparison:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def read_comparison(path: str | Path) -> Comparison:
+    """What `Comparison.save_json` wrote.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: something else is in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"comparison={path}: no such file")
+    reader = ArgumentParser(exit_on_error=False)
+    reader.add_class_arguments(Comparison, "it")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return reader.instantiate(reader.parse_object({"it": content})).it
+    except (ArgumentError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"comparison={path}: is not what `evaluate.py compare --json` writes "
+            f"({explain(str(error))})"
+        ) from None

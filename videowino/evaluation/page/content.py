@@ -1,0 +1,78 @@
+"""What a page shows beside a comparison's figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from videowino.evaluation.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Cube:
+    """The columns of a layer.
+
+    Attributes:
+        layer: its name.
+        tile: as "F(2x4x4, 3x3x3)".
+        alpha: positions per axis.
+        shades: a position each: 0 is pruned, 1 (least) to 5 kept, by magnitude.
+    """
+
+    layer: str
+    tile: str
+    alpha: tuple[int, int, int]
+    shades: list[int]
+
+    @property
+    def kept(self) -> int:
+        """Columns that are left."""
+        return sum(shade > 0 for shade in self.shades)
+
+
+@dataclass(frozen=True)
+class NetworkDetail:
+    """One network, beside its row.
+
+    Attributes:
+        cubes: of its Winograd layers, in the order of the model.
+        config: its run's config.yaml; None where there is none.
+        config_path: that file's.
+    """
+
+    cubes: list[Cube] = field(default_factory=list)
+    config: str | None = None
+    config_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test video's clip, as a strip of frames side by side.
+
+    Attributes:
+        video: its place in the predictions' lists.
+        image: data URI of the strip.
+        frames: in it.
+        size: (height, width) of a frame in pixels.
+    """
+
+    video: int
+    image: str
+    frames: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of it.
+
+    Attributes:
+        comparison: the figures.
+        details: network -> what is shown of it alone.
+        samples: clips to look at.
+        commands: that make the figures and the page again.
+    """
+
+    comparison: Comparison
+    details: dict[str, NetworkDetail]
+    samples: list[Sample]
+    commands: list[str]

@@ -1,0 +1,60 @@
+"""Which networks nothing beats, and the sentence that says what the best of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from videowino.evaluation.comparison import Comparison, Row
+
+_LITTLE = 1.0  # points: what most would give for speed
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other is at least as good as in both, by ascending x.
+
+    Args:
+        points: (speedup, accuracy), more is better.
+    """
+    order = sorted(range(len(points)), key=lambda i: points[i], reverse=True)
+    front: list[int] = []
+    for index in order:
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
+    return front[::-1]
+
+
+def best(comparison: Comparison) -> Row:
+    """The fastest network that loses at most a point, or else the one that loses least.
+
+    The baseline where there is no other with an accuracy.
+    """
+    baseline, *others = comparison.rows
+    if baseline.accuracy is None:
+        return baseline
+    lost = {
+        row.name: baseline.accuracy.video_top1 - row.accuracy.video_top1
+        for row in others
+        if row.accuracy is not None
+    }
+    rivals = [row for row in others if row.name in lost]
+    little = [row for row in rivals if lost[row.name] <= _LITTLE]
+    if little:
+        return max(little, key=lambda row: row.speed[0].speedup)
+    return min(rivals, key=lambda row: lost[row.name], default=baseline)
+
+
+def headline(comparison: Comparison) -> str:
+    """What the best network gains and loses, in a sentence."""
+    baseline, row = comparison.rows[0], best(comparison)
+    if baseline.accuracy is None or row.accuracy is None:
+        return f"{len(comparison.rows)} networks; {baseline.name} has no accuracy to compare with."
+    reference, accuracy = baseline.accuracy.video_top1, row.accuracy.video_top1
+    if row is baseline:
+        return f"{baseline.name}: {reference:.1f} % of the test videos are put in the right class."
+    points = round(reference - accuracy, 1)
+    change = f"loses {points:.1f} points" if points > 0 else f"gains {-points:.1f} points"
+    change = "loses nothing" if points == 0 else change
+    return (
+        f"{row.name} is {row.speed[0].speedup:.2f} times as fast as {baseline.name} and {change}: "
+        f"{accuracy:.1f} % against {reference:.1f} % of the test videos right."
+    )

@@ -1,0 +1,82 @@
+"""Puts a page together from a comparison, its networks and their data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from videowino.data import VideoDataModule
+from videowino.evaluation.comparison import Comparison
+from videowino.evaluation.networks import Network
+from videowino.evaluation.page.content import NetworkDetail, Page
+from videowino.evaluation.page.cubes import cubes_of
+from videowino.evaluation.page.samples import samples_of
+from videowino.training.run_folder import CONFIG
+
+
+def gather_page(
+    comparison: Comparison,
+    networks: Sequence[Network],
+    data: VideoDataModule,
+    *,
+    clips: int = 8,
+    command: str = "",
+) -> Page:
+    """Everything the page shows.
+
+    Args:
+        comparison: of these networks.
+        networks: those of its rows, in any order.
+        data: that it was made on, set up for "test".
+        clips: test clips to show; 0 for none.
+        command: that made the page.
+
+    Raises:
+        ValueError: the comparison is of other networks.
+    """
+    _check_same(comparison, networks)
+    by_name = {network.name: network for network in networks}
+    details = {row.name: _detail(by_name[row.name]) for row in comparison.rows}
+    predictions = comparison.predictions
+    return Page(
+        comparison=comparison,
+        details=details,
+        samples=[] if predictions is None else samples_of(data, predictions, clips),
+        commands=[*_training(details), *([command] if command else [])],
+    )
+
+
+def _detail(network: Network) -> NetworkDetail:
+    cubes = cubes_of(network.model)
+    if network.checkpoint is None:
+        return NetworkDetail(cubes)
+    path = Path(network.checkpoint).parent.parent / CONFIG
+    if not path.is_file():
+        return NetworkDetail(cubes)
+    return NetworkDetail(cubes, path.read_text(encoding="utf-8"), str(path))
+
+
+def _training(details: dict[str, NetworkDetail]) -> list[str]:
+    return [
+        f"python train.py fit --config {detail.config_path} --run runs/again/{name}"
+        for name, detail in details.items()
+        if detail.config_path is not None
+    ]
+
+
+def _check_same(comparison: Comparison, networks: Sequence[Network]) -> None:
+    inside = {row.name: _file(row.checkpoint) for row in comparison.rows}
+    given = {network.name: _file(network.checkpoint) for network in networks}
+    if inside != given:
+        raise ValueError(
+            f"comparison: is of {_listed(inside)}, and {_listed(given)} were given; give the same "
+            "checkpoints, or leave it out"
+        )
+
+
+def _listed(files: dict[str, Path | None]) -> str:
+    return ", ".join(str(file or name) for name, file in files.items())
+
+
+def _file(checkpoint: str | None) -> Path | None:
+    return None if checkpoint is None else Path(checkpoint).absolute()
