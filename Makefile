@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[wandb,pytorchvideo,prepare,shards,dev]"
 	@touch $@
 
-demo: $(STAMP) ## synthetic clips -> dense R3D -> four pruned runs -> table and picture
+demo: $(STAMP) ## synthetic clips -> dense R3D -> four pruned runs -> table and page
 	rm -rf $(DEMO)
 	$(BIN)/python datasets/synthetic.py --root datasets/synthetic
 	$(BIN)/python train.py fit --config configs/demo.yaml --run $(DEMO)/dense
@@ -41,9 +41,12 @@ demo: $(STAMP) ## synthetic clips -> dense R3D -> four pruned runs -> table and 
 	  $(DEMO)/low_rank_50/checkpoints/last.ckpt $(DEMO)/low_rank_75/checkpoints/last.ckpt \
 	  $(DEMO)/vanilla_50/checkpoints/last.ckpt $(DEMO)/vanilla_75/checkpoints/last.ckpt \
 	  --baseline $(DEMO)/dense/checkpoints/last.ckpt --exact \
-	  --json $(DEMO)/results.json --png $(DEMO)/accuracy_speedup.png
+	  --layers --json $(DEMO)/results.json
 	$(BIN)/python evaluate.py deploy $(DEMO)/low_rank_75/checkpoints/last.ckpt --out $(DEMO)/model.vwino
 	$(BIN)/python evaluate.py predict $(DEMO)/model.vwino $$(find datasets/synthetic/videos -name '*.*' | sort | head -3)
+	$(BIN)/python evaluate.py report $(DEMO)/low_rank_50 $(DEMO)/low_rank_75 $(DEMO)/vanilla_50 $(DEMO)/vanilla_75 \
+	  --baseline $(DEMO)/dense --comparison $(DEMO)/results.json \
+	  --out $(DEMO)/report.html --svg $(DEMO)/accuracy_speedup.svg
 
 results: $(STAMP) ## every table and picture of docs/results.md (hours; goes on where it stopped)
 	$(BIN)/python -m benchmarks.results $(RESULTS)/avletters.yaml --splits 1,2,3 --root $(DATA)/avletters --out runs/results/avletters

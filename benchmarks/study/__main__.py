@@ -87,7 +87,7 @@ def _rows(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[str
     names = [DENSE.name, *(cell.name for cell in runs.study.cells)]
     if file.exists():
         rows = json.loads(file.read_text())
-        if [row["cell"]["name"] for row in rows] == names:
+        if [row["cell"]["name"] for row in rows][: len(names)] == names:
             return rows
     rows = measure(runs, place, console)
     file.write_text(json.dumps(rows, indent=1) + "\n")

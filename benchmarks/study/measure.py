@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,16 @@ from videowino.training.checkpoint import load_classifier, load_datamodule
 from videowino.winograd import column_sparsity
 
 EAGER, FASTEST = "dense, eager", "dense, fastest form"
+IN_PYTORCH = "in PyTorch"  # label of the rival without our engine
 _BUDGET = 0.6  # seconds for each network
 
 
 def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[str, Any]]:
-    """A row a cell.
+    """A row a cell, and two where filters were pruned: deployed by videowino, and in PyTorch.
 
     Accuracy is that of the trained networks on the test list; times are medians of the deployed
     ones at batch 1, in turns with the dense network as PyTorch runs it as it is (eager), and in the
-    form that PyTorch runs fastest.
+    form that PyTorch runs fastest, as whoever has no videowino would run a pruned one too.
 
     Args:
         runs: trained.
@@ -64,6 +65,12 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
     fastest, form = in_fastest_form(dense, clip)
     calls: dict[str, nn.Module] = {EAGER: dense, FASTEST: fastest}
     calls |= {name: deploy(model, clip, budget=0.05) for name, model in networks.items()}
+    rows = [(cell, cell.name) for cell in cells]
+    for cell in cells:
+        if cell.method == "filters":
+            twin = in_pytorch(cell)
+            calls[twin.name], _ = in_fastest_form(networks[cell.name], clip)
+            rows.append((twin, cell.name))
     with torch.inference_mode():
         times = alternate(
             {name: (lambda model=model: model(clip)) for name, model in calls.items()},  # type: ignore[misc]
@@ -75,11 +82,11 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
             "split": place[0],
             "seed": place[1],
             "cell": plain(cell),
-            "video_top1": accuracies[cell.name].video_top1,
-            "clip_top1": accuracies[cell.name].clip_top1,
-            "videos": accuracies[cell.name].videos,
-            "columns_kept": 1 - column_sparsity(networks[cell.name]),
-            **_counts(runs, place, cell, networks[cell.name], clip),
+            "video_top1": accuracies[network].video_top1,
+            "clip_top1": accuracies[network].clip_top1,
+            "videos": accuracies[network].videos,
+            "columns_kept": 1 - column_sparsity(networks[network]),
+            **_counts(networks[network], clip),
             "ms": times[cell.name].ms,
             "iqr_ms": times[cell.name].iqr_ms,
             "eager_ms": times[EAGER].ms,
@@ -90,13 +97,16 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
             "clip_shape": list(clip.shape[1:]),
             "environment": asdict(describe("cpu")),
         }
-        for cell in cells
+        for cell, network in rows
     ]
 
 
-def _counts(
-    runs: Runs, place: tuple[int, int], cell: Cell, model: nn.Module, clip: torch.Tensor
-) -> dict[str, Any]:
+def in_pytorch(cell: Cell) -> Cell:
+    """The cell, run without our engine."""
+    return replace(cell, label=", ".join(filter(None, [cell.label, IN_PYTORCH])))
+
+
+def _counts(model: nn.Module, clip: torch.Tensor) -> dict[str, Any]:
     found = count(model, clip)
     return {
         "parameters": found.parameters,

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from benchmarks.study.__main__ import main
+from benchmarks.study.cost import forget_peak, peak_mb
 from benchmarks.study.grid import Cell, expand, read_study
 from benchmarks.study.summary import points
 from tests.data.conftest import write_lists
@@ -87,6 +88,18 @@ def test_means_and_losses_are_by_split_and_seed():
     assert a.spread == pytest.approx(4 * 2**0.5)
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="is measured on Linux")
+def test_memory_is_the_highest_since_it_was_forgotten():
+    np.ones(20 << 20).sum()  # 160 MB, which are not to count
+    forget_peak()
+    before = peak_mb()
+    held = np.ones(8 << 20)
+    del held
+    assert 60 < peak_mb() - before < 80  # 64 MB
+    forget_peak()
+    assert peak_mb() < before + 20
+
+
 @pytest.fixture
 def tiny(tmp_path):
     """A data set of two classes, and a study of it with every method."""
@@ -128,12 +141,15 @@ def test_a_study_from_end_to_end(tiny, tmp_path, capsys):
     args = ["--config", str(folder / "tiny.yaml"), "--out", str(out), "--docs", str(docs)]
     main(args)
     result = json.loads((out / "results.json").read_text())
-    assert len(result["rows"]) == 2 * 5 and len(result["points"]) == 4
+    assert len(result["rows"]) == 2 * 6 and len(result["points"]) == 5
     by_name = {p["cell"]["name"]: p for p in result["points"]}
     assert by_name["low_rank-r2-50"]["columns_kept"] == pytest.approx(0.5)
     assert by_name["vanilla-2x2x2-75"]["columns_kept"] == pytest.approx(0.25)
     assert by_name["low_rank-r2-50"]["trainable"] < by_name["vanilla-2x2x2-75"]["trainable"]
     assert by_name["filters-50"]["rows"] == 2 and by_name["dense"]["lost"] == 0
+    twin = by_name["filters-50-in_PyTorch"]
+    assert twin["accuracy"] == by_name["filters-50"]["accuracy"] and twin["speedup"] > 0
+    assert all(cost["memory_mb"] > 0 for cost in result["costs"].values())
     assert set(result["costs"]) == {"dense", "low_rank 2", "vanilla, F(2x2x2)"}
     text = docs.read_text()
     assert "| low_rank 2 | 50 % |" in text and (docs.parent / "images/study_tiny.png").is_file()
