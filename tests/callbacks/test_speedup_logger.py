@@ -153,7 +153,7 @@ def test_wandb_gets_a_table(make_classifier, make_trainer, data):
     trainer = make_trainer(max_epochs=1, callbacks=[SpeedupLogger(0, **FAST)], logger=Offline())
     trainer.fit(make_classifier(winograd=LOW_RANK), datamodule=data)
     ((key, columns, rows),) = tables
-    assert key == "speedup/layers"
+    assert key == "speedup/each_layer"  # no figure has this name
     assert [row[columns.index("layer")] for row in rows] == ["layer1.0.conv1.0", "layer1.0.conv2.0"]
     assert all(len(row) == len(columns) for row in rows)
 

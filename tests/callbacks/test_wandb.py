@@ -38,8 +38,11 @@ def clips(tmp_path_factory):
 
 def arguments(clips, run):
     init = {"root": str(clips), "frames": 4, "size": [16, 16], "resize": None, "num_workers": 0}
+    speedup = {"every_n_epochs": 2, "seconds": 0.02, "seconds_a_layer": 0.01}
+    trainer = {"max_epochs": 3, "num_sanity_val_steps": 0, "enable_progress_bar": False}
+    trainer["callbacks"] = [{"class_path": "SpeedupLogger", "init_args": speedup}]
     config = {
-        "trainer": {"max_epochs": 3, "num_sanity_val_steps": 0, "enable_progress_bar": False},
+        "trainer": trainer,
         "model": {"backbone": "r3d_10", "width": 0.125, "stem": "small", "lr": 0.01},
         "data": {"class_path": "VideoFolder", "init_args": init | {"batch_size": 3}},
     }
@@ -154,13 +157,34 @@ def test_sparsity_columns_and_importance_of_each_layer(logged):
         assert matplotlib.image.imread(picture).std() > 0.05
 
 
+def last_table(logged, key):
+    """A logged table and the files beside it."""
+    name = f"{key}.table.json"
+    for record in reversed(logged[2]["artifact"]):
+        files = {entry.path: Path(entry.local_path) for entry in record.manifest.contents}
+        if name in files:
+            return json.loads(files[name].read_text()), files
+    raise AssertionError(f"no table {key}")
+
+
+def test_speedups_over_time_and_the_times_of_each_layer(logged):
+    history = logged[3]
+    assert [step for step, _ in history["speedup/network"]] == [3, 5]  # after 2 epochs, and the end
+    assert all(value > 0 for _, value in history["speedup/layers"])
+    table, _ = last_table(logged, "speedup/each_layer")
+    layers = [row[table["columns"].index("layer")] for row in table["data"]]
+    assert sorted(layers) == sorted(
+        key.removeprefix("importance/") for key in history if key.startswith("importance/")
+    )
+    for name in ("ms", "dense_ms", "speedup"):
+        assert all(row[table["columns"].index(name)] > 0 for row in table["data"])
+
+
 def test_confusion_and_clips_that_play(logged):
     _, _, _, history = logged
     assert len(history["val/confusion"]) == 3
     assert matplotlib.image.imread(media(logged, history["val/confusion"][-1][1])).std() > 0.05
-    artifact = [record for record in logged[2]["artifact"] if record.type == "run_table"][-1]
-    files = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
-    table = json.loads(files["val/clips.table.json"].read_text())
+    table, files = last_table(logged, "val/clips")
     assert table["columns"] == ["clip", "truth", "prediction", "probability", "right"]
     assert [row[1] for row in table["data"]] == ["Jump", "Run", "Walk & <talk>"]
     for video, truth, said, probability, right in table["data"]:

@@ -106,7 +106,7 @@ class SpeedupLogger(pl.Callback):
             if isinstance(logger, WandbLogger):
                 columns = [*place, *layers[0]]
                 rows = [[*place.values(), *row.values()] for row in layers]
-                logger.log_table("speedup/layers", columns=columns, data=rows)
+                logger.log_table("speedup/each_layer", columns=columns, data=rows)
         if trainer.loggers:
             self._write(trainer.log_dir or trainer.default_root_dir, layers, place)
 
