@@ -37,7 +37,7 @@ from benchmarks.conv3d_table import (
 from benchmarks.layers import NETWORKS, Layer, conv_of, layers, moved_bytes, products, pruned
 from benchmarks.memory import peak_extra
 from videowino.cli import run as run_main
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.kernels import native
 from videowino.kernels.chooser import TileChooser, sensible_tiles
 from videowino.timing import Timing, alternate, using_threads

@@ -41,7 +41,7 @@ from videowino.cli import require
 from videowino.cli import run as run_main
 from videowino.data import SyntheticMotion
 from videowino.data.decoding import DECODERS, DecoderError, open_video
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.models import create_model
 from videowino.timing import alternate, using_threads
 

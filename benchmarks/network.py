@@ -26,7 +26,7 @@ from benchmarks.rivals import RIVALS, Missing
 from videowino import convert, create_model, deploy, fastest_tiles, prune
 from videowino.cli import run as run_main
 from videowino.deployment import DeployedModel
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.multiplications import convolutions
 from videowino.timing import alternate, using_threads
 

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from videowino.cli import run as run_main
 from videowino.data.decoding import open_video
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.preparing.reencode import Encoding, reencode, upright
 
 _FRAMES = 16

@@ -19,7 +19,7 @@ from rich.table import Table
 import videowino
 from benchmarks.results_table import around, write_between
 from videowino.cli import run as run_main
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.fastest import in_fastest_form
 from videowino.timing import time_models
 from videowino.winograd import column_sparsity

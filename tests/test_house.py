@@ -23,7 +23,7 @@ LEAVES = {"compat", "timing", "fastest", "cli"}
 ORDER = [
     {"winograd"},
     {"kernels", "multiplications"},
-    {"report"},
+    {"report", "environment"},
     {"choice"},
     {"surgery"},
     {"deployment"},

@@ -1,6 +1,7 @@
 """train.py from the outside: what it writes, how it goes on, and what it says to bad input."""
 
 import csv
+import json
 import shutil
 import signal
 import subprocess
@@ -547,7 +548,10 @@ def test_the_saved_config_is_that_of_the_accepted_command(base, tmp_path, capsys
     (run / "config.yaml").write_text("model: {width: 0.25}\n")
     main(["fit", *map(str, args)])
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["width"] == 0.125
-    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.yaml", "metrics.csv"]
+    files = ["checkpoints", "config.yaml", "metrics.csv", "run.json"]
+    assert sorted(p.name for p in run.iterdir()) == files
+    (start,) = json.loads((run / "run.json").read_text())
+    assert start["command"].endswith(f"--run {run}") and start["seed"] == 0
     main(["test", "--ckpt_path", str(run / "checkpoints" / "last.ckpt")])
 
 

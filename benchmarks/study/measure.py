@@ -14,8 +14,8 @@ from benchmarks.study.filters import shrink
 from benchmarks.study.grid import Cell, plain
 from benchmarks.study.training import DENSE, Runs
 from videowino.deployment import deploy
+from videowino.environment import describe
 from videowino.evaluation.accuracy import evaluate
-from videowino.evaluation.environment import describe
 from videowino.fastest import in_fastest_form
 from videowino.report import count
 from videowino.timing import alternate

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from videowino.environment import Environment
 from videowino.evaluation.comparison import (
     AccuracyFigures,
     Comparison,
@@ -12,7 +13,6 @@ from videowino.evaluation.comparison import (
     Speed,
     TestData,
 )
-from videowino.evaluation.environment import Environment
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from videowino.callbacks.distillation import Distillation
 from videowino.callbacks.ema import EMA
 from videowino.callbacks.epoch_lines import EpochLines
 from videowino.callbacks.epoch_seed import EpochSeed
+from videowino.callbacks.finite_steps import FiniteSteps
 from videowino.callbacks.speedup_logger import SpeedupLogger
 from videowino.callbacks.wandb_columns import WandbColumns
 from videowino.callbacks.wandb_metrics import WandbMetrics
@@ -19,6 +20,7 @@ __all__ = [
     "Distillation",
     "EpochLines",
     "EpochSeed",
+    "FiniteSteps",
     "SpeedupLogger",
     "WandbColumns",
     "WandbMetrics",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from videowino.data import VideoDataModule
 from videowino.deployment import deploy
+from videowino.environment import describe
 from videowino.evaluation.accuracy import Accuracy, evaluate
 from videowino.evaluation.comparison import (
     AccuracyFigures,
@@ -22,7 +23,6 @@ from videowino.evaluation.comparison import (
     TestData,
     VideoPredictions,
 )
-from videowino.evaluation.environment import describe
 from videowino.evaluation.latency import Latency, measure
 from videowino.evaluation.networks import Network
 from videowino.fastest import in_fastest_form

@@ -11,7 +11,7 @@ from typing import Literal
 from jsonargparse import ArgumentParser
 
 from videowino.cli import explain
-from videowino.evaluation.environment import Environment
+from videowino.environment import Environment
 
 Kind = Literal["dense", "exact", "checkpoint"]
 

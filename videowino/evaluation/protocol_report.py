@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from videowino.environment import Environment, describe
 from videowino.evaluation.accuracy import Accuracy, Prediction
 from videowino.evaluation.comparison import TestData
-from videowino.evaluation.environment import Environment, describe
 from videowino.evaluation.per_class import (
     ClassFigures,
     Pair,

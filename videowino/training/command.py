@@ -23,6 +23,7 @@ from videowino.callbacks import (
     Distillation,
     EpochLines,
     EpochSeed,
+    FiniteSteps,
     SpeedupLogger,
     WandbColumns,
     WandbMetrics,
@@ -47,6 +48,7 @@ from videowino.training.run_folder import (
     with_config_of_run,
 )
 from videowino.training.run_logger import RunLogger
+from videowino.training.run_record import record_start
 from videowino.training.wandb_run import heed_wandb_mode, settle_wandb
 from videowino.winograd.scores import Score
 
@@ -57,7 +59,7 @@ _CLASSES = [
     for name in part.__all__
 ]
 _ONLY_IN_TRAINING = (
-    *(ColumnSparsity, Distillation, EMA, SpeedupLogger),
+    *(ColumnSparsity, Distillation, EMA, FiniteSteps, SpeedupLogger),
     *(WandbColumns, WandbMetrics, WandbModel, WandbPredictions),
 )
 # Settings for which nobody needs to know a Lightning warning.
@@ -94,6 +96,7 @@ class TrainCLI(LightningCLI):
         for pattern in _SILENCED:
             warnings.filterwarnings("ignore", pattern)
         see_working_folder()
+        self.args = sys.argv[1:] if args is None else args
         super().__init__(
             VideoClassifier,
             VideoDataModule,
@@ -104,7 +107,7 @@ class TrainCLI(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            args=with_config_of_run(sys.argv[1:] if args is None else args),
+            args=with_config_of_run(self.args),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -195,6 +198,8 @@ class TrainCLI(LightningCLI):
         options = dict(self._get(self.config_init, "trainer"))
         callbacks = as_list(options.pop("callbacks"))
         if self.subcommand == "fit":
+            if not any(isinstance(c, FiniteSteps) for c in callbacks):
+                callbacks.append(FiniteSteps())  # behind what reads gradients
             callbacks += self._fit_callbacks(options)
         else:
             callbacks = [c for c in callbacks if not isinstance(c, _ONLY_IN_TRAINING)]
@@ -250,6 +255,8 @@ class TrainCLI(LightningCLI):
             if self.checkpoint is None:
                 clear(self.run)
             self._save_config(config)
+            goes_on = self.checkpoint is not None
+            record_start(self.run, self.args, config.seed_everything, goes_on)
             print(f"run folder: {self.run}", flush=True)
         if config.ckpt_path is not None:
             print(f"continuing from {config.ckpt_path}", flush=True)

@@ -8,8 +8,8 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from videowino.deployment import DeployedModel
+from videowino.environment import describe
 from videowino.evaluation.commands.options import add_import, check_output, use_threads
-from videowino.evaluation.environment import describe
 from videowino.evaluation.layer_plot import plot_layers
 from videowino.evaluation.loaded import load_network
 from videowino.evaluation.plot import picture_suffixes

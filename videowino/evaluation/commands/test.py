@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from videowino.environment import describe
 from videowino.evaluation.commands.options import (
     add_import,
     add_machine,
@@ -18,7 +19,6 @@ from videowino.evaluation.commands.options import (
     choose_device,
     use_threads,
 )
-from videowino.evaluation.environment import describe
 from videowino.evaluation.plot import picture_suffixes
 from videowino.evaluation.protocol_report import ProtocolReport, report
 from videowino.evaluation.protocol_run import ProtocolRun, run_protocols

@@ -37,11 +37,13 @@ class NetworkDetail:
         cubes: of its Winograd layers, in the order of the model.
         config: its run's config.yaml; None where there is none.
         config_path: that file's.
+        commands: that trained it.
     """
 
     cubes: list[Cube] = field(default_factory=list)
     config: str | None = None
     config_path: str | None = None
+    commands: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from videowino.evaluation.page.content import NetworkDetail, Page
 from videowino.evaluation.page.cubes import cubes_of
 from videowino.evaluation.page.samples import samples_of
 from videowino.training.run_folder import CONFIG
+from videowino.training.run_record import commands_of
 
 
 def gather_page(
@@ -42,7 +43,10 @@ def gather_page(
         comparison=comparison,
         details=details,
         samples=[] if predictions is None else samples_of(data, predictions, clips),
-        commands=[*_training(details), *([command] if command else [])],
+        commands=[
+            *(line for detail in details.values() for line in detail.commands),
+            *([command] if command else []),
+        ],
     )
 
 
@@ -50,18 +54,13 @@ def _detail(network: Network) -> NetworkDetail:
     cubes = cubes_of(network.model)
     if network.checkpoint is None:
         return NetworkDetail(cubes)
-    path = Path(network.checkpoint).parent.parent / CONFIG
+    run = Path(network.checkpoint).parent.parent
+    path = run / CONFIG
     if not path.is_file():
         return NetworkDetail(cubes)
-    return NetworkDetail(cubes, path.read_text(encoding="utf-8"), str(path))
-
-
-def _training(details: dict[str, NetworkDetail]) -> list[str]:
-    return [
-        f"python train.py fit --config {detail.config_path} --run runs/again/{name}"
-        for name, detail in details.items()
-        if detail.config_path is not None
-    ]
+    config = path.read_text(encoding="utf-8")
+    again = f"python train.py fit --config {path} --run runs/again/{network.name}"
+    return NetworkDetail(cubes, config, str(path), commands_of(run) or [again])
 
 
 def _check_same(comparison: Comparison, networks: Sequence[Network]) -> None:

@@ -2,13 +2,13 @@
 
 import torch
 
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.kernels import native
 
 
 def test_describes_this_process():
-    environment = describe()
-    assert environment.threads == torch.get_num_threads() == 1
+    environment = describe(threads=1)
+    assert environment.threads == 1 and describe().threads == torch.get_num_threads()
     assert environment.instruction_set == torch.backends.cpu.get_cpu_capability().lower()
     assert environment.versions["torch"] == torch.__version__
     assert environment.device == "cpu"
