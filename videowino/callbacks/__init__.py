@@ -2,6 +2,7 @@
 
 # First, and for its effect: Lightning imports torchmetrics, which imports torchvision.
 from videowino.compat import torchvision  # noqa: F401, I001
+from videowino.callbacks.clean_stop import CleanStop
 from videowino.callbacks.column_sparsity import ColumnSparsity
 from videowino.callbacks.distillation import Distillation
 from videowino.callbacks.ema import EMA
@@ -16,6 +17,7 @@ from videowino.callbacks.wandb_predictions import WandbPredictions
 
 __all__ = [
     "EMA",
+    "CleanStop",
     "ColumnSparsity",
     "Distillation",
     "EpochLines",

@@ -26,6 +26,7 @@ from videowino.data.transforms import (
     resize_transform,
     train_transform,
 )
+from videowino.data.workers import deaf_to_signals
 
 
 class VideoDataModule(ListedVideos):
@@ -313,6 +314,7 @@ class VideoDataModule(ListedVideos):
             batch_size=None,  # the sampler makes the batches
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=deaf_to_signals,
             pin_memory=torch.cuda.is_available(),
             # Of its own: a loader draws from its generator at each start, and the global one is
             # the network's.

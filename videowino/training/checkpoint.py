@@ -12,6 +12,7 @@ import torch
 
 from videowino.cli import parameters, suggestion
 from videowino.models.weights import misfits, read_state_dict
+from videowino.training.checkpoint_file import fault
 from videowino.training.classifier import VideoClassifier
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
         hint = " (it is a folder; give the .ckpt file in it)" if file.is_dir() else ""
         raise FileNotFoundError(f"{path}: no such checkpoint{hint}")
     _, checkpoint = read_state_dict(file, str(path))
+    if why := fault(file):  # after what is wrong in plainer ways
+        raise ValueError(f"{path}: is damaged ({why}); bring back a copy")
     if "backbone" not in (checkpoint.get("hyper_parameters") or {}):
         raise ValueError(
             f"{path}: is no checkpoint of a VideoClassifier; bare weights go to model.weights"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ import pytorch_lightning as pl
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins.io import CheckpointIO
 
 import videowino.callbacks
 import videowino.data
 from videowino.callbacks import (
     EMA,
+    CleanStop,
     ColumnSparsity,
     Distillation,
     EpochLines,
@@ -34,6 +38,7 @@ from videowino.cli import explain, import_modules, option_names, see_working_fol
 from videowino.data import VideoDataModule
 from videowino.training.callback_options import as_list, refuse_twice, set_columns_to_keep
 from videowino.training.checkpoint import read_checkpoint
+from videowino.training.checkpoint_file import CheckpointFiles
 from videowino.training.classifier import VideoClassifier
 from videowino.training.hyperparameters import check_same_network, take_ranks
 from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
@@ -43,6 +48,7 @@ from videowino.training.run_folder import (
     LAST,
     clear,
     find_checkpoint,
+    held,
     holds_run,
     new_folder,
     with_config_of_run,
@@ -208,6 +214,10 @@ class TrainCLI(LightningCLI):
             callbacks.append(RichProgressBar())
         else:
             options["enable_progress_bar"] = False
+        if self.subcommand == "fit":
+            plugins = as_list(options["plugins"])
+            if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+                options["plugins"] = [*plugins, CheckpointFiles()]
         options["logger"] = self._loggers(options["logger"])
         options["default_root_dir"] = options["default_root_dir"] or str(self.run)
         return pl.Trainer(**options, callbacks=callbacks)
@@ -219,7 +229,11 @@ class TrainCLI(LightningCLI):
             callbacks.append(EpochSeed(self.config[self.subcommand].seed_everything))
         if self.writes and options["logger"] is not False:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        if self.writes and options["enable_checkpointing"] is not False:
+        saves = self.writes and options["enable_checkpointing"] is not False
+        file = self.run / CHECKPOINTS / f"{LAST}.ckpt"
+        go_on = f"python train.py fit --run {shlex.quote(str(self.run))} --ckpt_path last"
+        callbacks.append(CleanStop(file if saves else None, go_on))
+        if saves:
             last: dict[str, Any] = dict(
                 dirpath=self.run / CHECKPOINTS,
                 filename=LAST,
@@ -239,19 +253,28 @@ class TrainCLI(LightningCLI):
         folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
         return [RunLogger(folder), *heed_wandb_mode([] if given is True else as_list(given))]
 
-    def before_fit(self) -> None:
-        """Save the configuration, and say what is about to train.
+    def fit(self, **options: Any) -> None:
+        """Train, with the run folder held against other trainings.
 
         Raises:
-            ValueError: the checkpoint is of another network.
+            ValueError: the checkpoint is of another network, or the folder is another training's.
         """
-        config = self.config[self.subcommand]
         if self.checkpoint is not None:
-            check_same_network(self.checkpoint, dict(self.model.hparams), config.ckpt_path)
+            path = self.config[self.subcommand].ckpt_path
+            check_same_network(self.checkpoint, dict(self.model.hparams), path)
+        with ExitStack() as until_done:
+            if self.writes and self.trainer.is_global_zero:
+                self.run.mkdir(parents=True, exist_ok=True)
+                until_done.enter_context(held(self.run))
+            self._open_run()
+            self.trainer.fit(**options)
+
+    def _open_run(self) -> None:
+        """Save the configuration, and say what is about to train."""
+        config = self.config[self.subcommand]
         if not self.trainer.is_global_zero:
             return
         if self.writes:
-            self.run.mkdir(parents=True, exist_ok=True)
             if self.checkpoint is None:
                 clear(self.run)
             self._save_config(config)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from videowino.training.checkpoint_file import before, fault
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
@@ -27,18 +34,69 @@ def with_config_of_run(args: list[str]) -> list[str]:
 def find_checkpoint(given: str | None, run: Path, subcommand: str) -> str | None:
     """The checkpoint file that `--ckpt_path` means; None starts anew.
 
+    The last one of a run is the newest that is not damaged; a damaged one is warned of.
+
     Raises:
         FileNotFoundError: there is none.
+        ValueError: all of the run's are damaged.
     """
     if given is None:
         return None
     path = run / CHECKPOINTS / f"{LAST}.ckpt" if given == "last" else Path(given)
-    if path.is_file():
+    if given == "last" and (found := _newest_sound(path)):
+        return found
+    if given != "last" and path.is_file():
         return str(path)
     if given == "last" and subcommand == "fit" and not holds_run(run):
         return None  # the command that continues a run also starts it, and starts it again
     named = "ckpt_path=last" if given == "last" else f"ckpt_path={given}"
     raise FileNotFoundError(f"{named}: there is no file {path}")
+
+
+def _newest_sound(last: Path) -> str | None:
+    faults: list[str] = []
+    for file in (last, before(last)):
+        if not file.is_file():
+            continue
+        why = fault(file)
+        if why is None:
+            for said in faults:
+                warnings.warn(f"{said}; going on from {file}, the one before", stacklevel=3)
+            return str(file)
+        faults.append(f"{file}: is damaged ({why})")
+    if faults:
+        raise ValueError(
+            f"{'; '.join(faults)}; there is no other: start again in another folder, or bring "
+            "back a copy"
+        )
+    return None
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Keeps other trainings out of a run folder, which exists, for as long as this one lasts.
+
+    Raises:
+        ValueError: another one holds it, or it cannot be written to.
+    """
+    folder = run / CHECKPOINTS
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"run={run}: another training is writing to it; wait until it has ended, or choose "
+            "another folder"
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"run={run}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def new_folder(backbone: str) -> Path:
