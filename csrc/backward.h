@@ -27,7 +27,7 @@ static void fill_zero(float* values, int64_t count) {
   for (int64_t i = 0; i < count; ++i) values[i] = 0;
 }
 
-// Rows of C_in floats to rows of whole vectors with zeros behind.
+// Rows of C_in floats to rows of whole vectors with zeros behind, and back.
 static void pad_rows(const Plan& plan, const float* rows, float* padded) {
   const int width = plan.in.vectors * kLanes;
   for (int o = 0; o < plan.out.count; ++o, rows += plan.in.count, padded += width)
@@ -40,6 +40,37 @@ static void unpad_rows(const Plan& plan, const float* padded, float* rows) {
     for (int i = 0; i < plan.in.count; ++i) rows[i] = padded[i];
 }
 
+// The same of the channels in some spans alone, which then lie side by side.
+static void gather_rows(const Plan& plan, const Spans& spans, const float* rows, float* padded) {
+  const int kept = spans.channels(), width = ceil_div(kept, kLanes) * kLanes;
+  for (int o = 0; o < plan.out.count; ++o, rows += plan.in.count, padded += width) {
+    for (const vw_span* span = spans.first; span < spans.end; ++span)
+      for (int i = 0; i < span->count; ++i) padded[span->before + i] = rows[span->first + i];
+    for (int i = kept; i < width; ++i) padded[i] = 0;
+  }
+}
+
+// Zeros at other channels. Returns, with a weight, its sum of products with the rows.
+static float scatter_rows(const Plan& plan, const Spans& spans, const float* padded, float scale,
+                          const float* weight, float* rows) {
+  const int width = ceil_div(spans.channels(), kLanes) * kLanes;
+  float weighted = 0;
+  for (int o = 0; o < plan.out.count; ++o, rows += plan.in.count, padded += width) {
+    int done = 0;
+    for (const vw_span* span = spans.first; span < spans.end; ++span) {
+      for (; done < span->first; ++done) rows[done] = 0;
+      for (int i = 0; i < span->count; ++i, ++done) rows[done] = padded[span->before + i] * scale;
+      float sum = 0;
+      for (int i = 0; weight && i < span->count; ++i)
+        sum += weight[span->first + i] * padded[span->before + i];
+      weighted += sum;
+    }
+    for (; done < plan.in.count; ++done) rows[done] = 0;
+    if (weight) weight += plan.in.count;
+  }
+  return weighted;
+}
+
 // Gradients asked for; those that are not are null.
 struct Asked {
   const vw_weight* u;
@@ -48,18 +79,59 @@ struct Asked {
   float* gate;  // of each kept column: the sum of gradient times weight
 };
 
+// The products of one slot whose column is kept for some channels, as slot_gradients. padded: memory
+// as there, and for the numbers of vectors.
+static void spans_gradients(const Plan& plan, const Asked& asked, int source, int tiles, bool begun,
+                           bool last, const float* v, const float* dm, float* dv, float* padded) {
+  const Spans spans = spans_of(plan, source);
+  const Channels kept{spans.channels(), ceil_div(spans.channels(), kLanes)};
+  const ptrdiff_t row = kept.vectors * kLanes, step = tiles * plan.row;
+  // Beside the memory of columns: which of V's vectors are kept.
+  int16_t* const vectors =
+      reinterpret_cast<int16_t*>(padded + 2 * ptrdiff_t(plan.out.count) * plan.in.vectors * kLanes);
+  int count = 0;
+  for (const vw_span* span = spans.first; span < spans.end; ++span)
+    for (int c = 0; c < span->count; c += kLanes)
+      vectors[count++] = int16_t((span->first + c) / kLanes);
+  const Listed places{vectors, step};
+  float* const u = asked.u ? asked.u->values + column_of(*asked.u, source) : nullptr;
+  if (asked.dx) {
+    gather_rows(plan, spans, u, padded);
+    gemm_plain(plan, tiles, dm, {padded, row, scale_of(*asked.u, source)}, kept, places, dv);
+    for (int vector = 0, next = 0; vector < plan.in.vectors; ++vector)
+      if (next < count && vectors[next] == vector)
+        ++next;
+      else
+        for (int t = 0; t < tiles; ++t) store(dv + vector * step + t * plan.row, zeros());
+  }
+  if (!asked.du) return;
+  float* const du = asked.du->values + column_of(*asked.du, source);
+  float* const sums = padded + plan.out.count * plan.in.vectors * kLanes;
+  if (begun) gather_rows(plan, spans, du, sums);
+  const Gradient gradient{sums, row, begun, last, false, 1.0f, nullptr};
+  gemm_gradient(plan, tiles, v, dm, gradient, kept, places);
+  const float* const weight = asked.gate && last ? u : nullptr;
+  const float weighted =
+      scatter_rows(plan, spans, sums, last ? scale_of(*asked.du, source) : 1.0f, weight, du);
+  if (weight) asked.gate[source] = weighted;
+}
+
 // The products of one slot. v, dm, dv: its first tile; padded: memory for two columns of the weight
-// in rows of whole vectors, or null where C_in is whole.
+// in rows of whole vectors, or null where C_in is whole and columns are kept for all channels.
 static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int tiles, bool begun,
                            bool last, bool streamed, const float* v, const float* dm, float* dv,
                            float* padded) {
   const int source = plan.source[slot];
+  if (plan.spans)
+    return spans_gradients(plan, asked, source, tiles, begun, last, v, dm, dv, padded);
+  const Stepped places{tiles * plan.row};
   const ptrdiff_t row = padded ? plan.in.vectors * kLanes : plan.in.count;
   float* const u = asked.u ? asked.u->values + column_of(*asked.u, source) : nullptr;
   float* const wide_u = padded, *const wide_du = padded ? padded + plan.out.count * row : nullptr;
   if (padded && u) pad_rows(plan, u, wide_u);
   if (asked.dx)
-    gemm_plain(plan, tiles, dm, {padded ? wide_u : u, row, scale_of(*asked.u, source)}, dv);
+    gemm_plain(plan, tiles, dm, {padded ? wide_u : u, row, scale_of(*asked.u, source)}, plan.in,
+               places, dv);
   if (!asked.du) return;
   float* const du = asked.du->values + column_of(*asked.du, source);
   if (padded && begun) pad_rows(plan, du, wide_du);
@@ -70,7 +142,7 @@ static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int t
                           streamed && last && !begun && !padded,
                           scale_of(*asked.du, source),
                           asked.gate ? (padded ? wide_u : u) : nullptr};
-  const float weighted = gemm_gradient(plan, tiles, v, dm, gradient);
+  const float weighted = gemm_gradient(plan, tiles, v, dm, gradient, plan.in, places);
   if (padded) unpad_rows(plan, wide_du, du);
   if (asked.gate && last) asked.gate[source] = weighted;
 }
@@ -93,7 +165,7 @@ static int backward(const Plan& plan, const float* x, const float* dy, const Ask
   const int outputs = ceil_div(plan.out.vectors, kTogether);
   const int blocks = s.column_blocks * s.depth_blocks;
   const Colours colour = colours(plan);
-  const bool whole = plan.in.count % kLanes == 0;
+  const bool whole = plan.in.count % kLanes == 0 && !plan.spans;
   const size_t column = sizeof(float) * plan.out.count * plan.in.vectors * kLanes;
   const bool streamed =
       asked.du && asked.du->column % kLanes == 0 &&
@@ -102,7 +174,8 @@ static int backward(const Plan& plan, const float* x, const float* dy, const Ask
 #pragma omp parallel num_threads(plan.threads)
   {
     Scratch& mine = scratch;
-    float* const padded = whole ? nullptr : products.take(2 * column);
+    float* const padded =
+        whole ? nullptr : products.take(2 * column + sizeof(int16_t) * plan.in.vectors);
     if (!whole && !padded) {
 #pragma omp atomic write
       failed = 1;

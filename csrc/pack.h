@@ -37,7 +37,9 @@ static inline void pack_square(const float* from, ptrdiff_t out_step, ptrdiff_t 
 // One product by itself: for weights whose channels are close.
 static void pack_product(const Plan& plan, int product, const vw_weight& u, bool streamed,
                          float* packed) {
-  const int source = plan.source[product], channels = plan.channels;
+  const int source = plan.source[product];
+  const vw_span all{0, plan.channels, 0};
+  const Spans spans = plan.spans ? spans_of(plan, source) : Spans{&all, &all + 1};
   const float* column = source < 0 ? nullptr : u.values + column_of(u, source);
   for (int group = 0; group < group_count(plan.out); ++group) {
     float* const at = packed + product_at(plan, group, product);
@@ -45,18 +47,19 @@ static void pack_product(const Plan& plan, int product, const vw_weight& u, bool
     const int width = group_vectors(plan.out, group) * kLanes;
     const int there = column ? least(width, plan.out.count - first) : 0;
     const float* from = column ? column + first * u.out : nullptr;
-    for (int c = 0; c < channels; c += kLanes)
-      for (int o = 0; o < there; o += kLanes)
-        pack_square(from + o * u.out + c * u.in, u.out, u.in, least(kLanes, there - o),
-                    least(kLanes, channels - c), scale_of(u, source), streamed,
-                    at + ptrdiff_t(c) * width + o, width);
-    for (int c = 0; c < channels; ++c)
+    for (const vw_span* span = spans.first; span < spans.end; ++span)
+      for (int c = 0; c < span->count; c += kLanes)
+        for (int o = 0; o < there; o += kLanes)
+          pack_square(from + o * u.out + (span->first + c) * u.in, u.out, u.in,
+                      least(kLanes, there - o), least(kLanes, span->count - c), scale_of(u, source),
+                      streamed, at + ptrdiff_t(span->before + c) * width + o, width);
+    for (int c = 0; c < spans.channels(); ++c)
       for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
   }
 }
 
 // One input channel of a group, squares of output channels by columns: for weights whose columns
-// are next to each other.
+// are next to each other, and have all channels.
 static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u, float* packed) {
   const int start = group_start(plan.out, group), width = group_vectors(plan.out, group) * kLanes;
   const int there = least(width, plan.out.count - start * kLanes);
@@ -79,7 +82,7 @@ static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u,
 }
 
 static void pack(const Plan& plan, const vw_weight& u, float* packed) {
-  if (u.column == 1) {
+  if (u.column == 1 && !plan.spans) {
     const int items = group_count(plan.out) * plan.channels;
 #pragma omp parallel for schedule(static) num_threads(plan.threads)
     for (int item = 0; item < items; ++item)

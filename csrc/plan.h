@@ -87,6 +87,11 @@ struct Plan {
   int products;
   int16_t source[kMaxColumns];
   int channels;  // of the caller's weight
+  // Channels that columns are kept for (vw_problem), null where all are; then how many of them all
+  // products before one have.
+  const int32_t* spans;
+  const vw_span* span;
+  int32_t rows[kMaxColumns + 1];
   int threads, tiles, team;
   bool narrow;    // whether the packed weight has sixteen bits
   bool streamed;  // whether the result is written past the caches
@@ -204,6 +209,29 @@ static inline int phases_of(const vw_problem& given) {
   return count;
 }
 
+// The spans of a kept column.
+struct Spans {
+  const vw_span *first, *end;
+
+  int channels() const { return end[-1].before + end[-1].count; }
+};
+
+static inline Spans spans_of(const Plan& plan, int source) {
+  return {plan.span + plan.spans[source], plan.span + plan.spans[source + 1]};
+}
+
+static void count_rows(Plan& plan) {
+  plan.rows[0] = 0;
+  for (int product = 0; product < plan.products; ++product)
+    plan.rows[product + 1] = plan.rows[product] + spans_of(plan, plan.source[product]).channels();
+}
+
+// Rows of the packed weight, channels that products have, before a slot's.
+static inline ptrdiff_t rows_before(const Plan& plan, int slot) {
+  const ptrdiff_t products = plan.before[slot];
+  return plan.spans ? plan.rows[products] : products * plan.in.count;
+}
+
 // only: the number of the phase that is planned for; -1: all of them.
 static void make_plan(const vw_problem& given, Plan& plan, int only = -1) {
   plan.d = make_axis(given.axis[0]);
@@ -223,7 +251,7 @@ static void make_plan(const vw_problem& given, Plan& plan, int only = -1) {
   plan.y_last = given.y_channels_last;
   plan.columns = given.columns;
   plan.channels = given.in_channels;
-  plan.gathered = is_gathered(plan);
+  plan.gathered = is_gathered(plan) && !given.spans;
   int16_t index[kMaxColumns];
   const int ad = plan.d.alpha, ah = plan.h.alpha, aw = plan.w.alpha;
   for (int p = 0; p < plan.d.positions * plan.h.positions * plan.w.positions; ++p) index[p] = -1;
@@ -253,6 +281,9 @@ static void make_plan(const vw_problem& given, Plan& plan, int only = -1) {
       }
       kept += mask != 0;
     }
+  plan.spans = given.spans;
+  plan.span = given.span;
+  if (plan.spans) count_rows(plan);
   if (plan.gathered) gather_beforehand(plan);
   bool alike = plan.h.winograd && plan.w.winograd && plan.h.m == plan.w.m && ah == aw;
   for (int k = 0; k < VW_MAX_PAIRS; ++k) alike = alike && plan.h.c.a[k] == plan.w.c.a[k];

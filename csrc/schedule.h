@@ -87,7 +87,7 @@ static inline int64_t input_tile(const Plan& plan) {
 
 // Values of the packed weight.
 static inline int64_t weight_size(const Plan& plan) {
-  return int64_t(plan.before[plan.slots]) * plan.in.count * plan.out.vectors * kLanes;
+  return rows_before(plan, plan.slots) * plan.out.vectors * kLanes;
 }
 
 // Scales of a weight in sixteen bits, before it: floats, a whole number of cache lines.

@@ -23,6 +23,12 @@ typedef struct {
                                    ceil(taps / stride) taps */
 } vw_axis;
 
+/* Neighbouring input channels that a column is kept for. */
+typedef struct {
+  int32_t first, count;         /* first: a multiple of 16; count: too, unless it is the last channels */
+  int32_t before;               /* channels of the column's spans before this one */
+} vw_span;
+
 typedef struct {
   int32_t batch, in_channels, out_channels;
   vw_axis axis[3];
@@ -32,6 +38,9 @@ typedef struct {
                                                an axis with a stride those of the first tap's class
                                                (taps 0, s, ...) before those of the next, each class
                                                m + taps - 1 */
+  const int32_t* spans;                     /* kept column i has the spans from number spans[i] up to
+                                               spans[i + 1], at least one; null: all have all channels */
+  const vw_span* span;
   int32_t threads;
   int32_t tiles;                            /* a block holds about so many; 0: chosen here */
   int32_t team;                             /* 1: threads share blocks; 0: each its own; -1: chosen */
@@ -73,10 +82,10 @@ typedef struct {
   int32_t rank;         /* 0 without left, at most VW_MOST_RANK */
 } vw_factors;
 
-/* As vw_pack; 0, or 1 where memory is lacking. */
+/* As vw_pack, for columns that have all channels; 0, or 1 where memory is lacking. */
 VW_API int vw_pack_factors(const vw_problem* problem, const vw_factors* factors, float* packed);
 
-/* U without the scale, (kept columns, C_out, C_in). */
+/* U without the scale, (kept columns, C_out, C_in); of all channels. */
 VW_API void vw_expand(const vw_problem* problem, const vw_factors* factors, float* u);
 
 /* Gradients of spatial and left (each may be null) from U's, laid out as vw_expand's. */
@@ -135,7 +144,8 @@ VW_API const char* vw_isa(void);
 /* Gradients of what vw_forward computed from u; each is null where it is not asked for. u, and du
    beside it, have an in stride of 1 and an out stride of C_in. 0, or 1 where memory is lacking.
    u: needed for dx and gate.  dx: as x.  du: times the scale; columns that are not kept stay as they
-   are.  gate: of each kept column, the sum of u times its gradient before the scale; with du. */
+   are, channels that a kept one is not kept for become 0.  gate: of each kept column, the sum of u
+   times its gradient before the scale; with du. */
 VW_API int vw_backward(const vw_problem* problem, const float* x, const float* dy,
                        const vw_weight* u, float* dx, const vw_weight* du, float* gate);
 

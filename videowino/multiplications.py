@@ -56,8 +56,8 @@ def direct(layer: Convolution, sizes: list[tuple[int, ...]] | None) -> float:
 
 
 def winograd(layer: WinogradConv3d, sizes: list[tuple[int, ...]] | None) -> float:
-    """Of the element-wise products over the kept columns, as `direct` counts."""
-    per_tile = layer.columns_kept * layer.in_channels * layer.out_channels
+    """Of the element-wise products over the kept columns or blocks of them, as `direct` counts."""
+    per_tile = layer.columns_multiplied * layer.in_channels * layer.out_channels
     if sizes is None:
         return per_tile / prod(layer.tile.m)
     return float(

@@ -40,7 +40,8 @@ class LayerReport:
         tile: As "F(2x4x4, 3x3x3)", or "".
         parameterization: With its rank, as "low_rank 8", or "".
         columns: P; 0 for a Conv3d.
-        columns_kept: P'.
+        columns_kept: P'; where blocks of channels keep columns of their own, how many whole ones
+            they come to.
         parameters: All numbers stored, a frozen filter included.
         trainable: Those that train.
         multiplications_dense: Of the direct convolution: for the example, or per output of one
@@ -55,7 +56,7 @@ class LayerReport:
     tile: str
     parameterization: str
     columns: int
-    columns_kept: int
+    columns_kept: float
     parameters: int
     trainable: int
     multiplications_dense: float
@@ -166,7 +167,7 @@ class ConversionReport:
     def _columns(self) -> str:
         total = sum(layer.columns for layer in self.layers)
         kept = sum(layer.columns_kept for layer in self.layers)
-        return f"{kept}/{total}" if total else ""
+        return columns_of(kept, total) if total else ""
 
     def _ratio(self) -> str:
         return f"({self.multiplications_dense / max(self.multiplications, 1):.2f}x)"
@@ -176,6 +177,11 @@ class ConversionReport:
         if self.measured:
             return text + f", with {self.eligible_share:.1%} of the dense multiplications."
         return text + ". Multiplications are those of one output."
+
+
+def columns_of(kept: float, total: int) -> str:
+    """As "36/144", or "35.5/144"."""
+    return f"{round(kept, 1):.10g}/{total}"
 
 
 def quantity(value: float) -> str:
@@ -270,7 +276,7 @@ def describe(
         tile=str(wino.tile) if wino else "",
         parameterization=f"{wino.parameterization}{rank}" if wino else "",
         columns=wino.columns if wino else 0,
-        columns_kept=wino.columns_kept if wino else 0,
+        columns_kept=wino.columns_multiplied if wino else 0,
         parameters=sum(p.numel() for p in parameters) + _frozen(layer),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         multiplications_dense=direct(layer, sizes),
@@ -284,7 +290,7 @@ def _cells(layer: LayerReport) -> dict[str, str]:
         "layer": layer.name,
         "tile": layer.tile or "-",
         "trained": layer.parameterization or "-",
-        "columns": f"{layer.columns_kept}/{layer.columns}" if layer.columns else "-",
+        "columns": columns_of(layer.columns_kept, layer.columns) if layer.columns else "-",
         "parameters": f"{layer.parameters:,}",
         "trainable": f"{layer.trainable:,}",
         "multiplications": quantity(before),

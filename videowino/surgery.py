@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from videowino.choice import ALREADY, Patterns, RankChoice, choose, choose_ranks, fit_layer
 from videowino.multiplications import Convolution, Sizes, convolutions, output_sizes
 from videowino.report import ConversionReport, report
+from videowino.winograd.blocks import check_granularity
 from videowino.winograd.columns import column_sparsity, select_columns, winograd_layers
 from videowino.winograd.layers import WinogradConv3d
 from videowino.winograd.rounding import rounding_error
@@ -117,6 +118,7 @@ def prune(
     *,
     score: str = "held",
     budget: str = "uniform",
+    granularity: str = "column",
     compensate: bool = True,
     example: Any = None,
 ) -> ConversionReport:
@@ -128,32 +130,35 @@ def prune(
 
     Args:
         model: A model with Winograd layers.
-        sparsity: Fraction of columns to prune, 0 up to below 1.
+        sparsity: Fraction of columns, or of blocks of them, to prune, 0 up to below 1.
         score: "held" takes the scores that the layers accumulated while training, or magnitude
             where there are none; "magnitude" and "reconstruction" look at the weights.
         budget: "uniform" or "global", see `select_columns`.
+        granularity: "column", or "block" to keep and prune each column by blocks of 16 input
+            channels.
         compensate: Let the kept columns make up for the pruned ones, which costs nothing and
             keeps most of the output (see `videowino.winograd.compensation`). It cannot be undone
             where all of U is trained (`vanilla`, `factored`, the update of `low_rank`).
         example: A clip to count multiplications for.
 
     Raises:
-        ValueError: sparsity, score or budget out of range, no Winograd layer in the model, or,
-            with a global budget, some layers with held scores and some without.
+        ValueError: sparsity, score, budget or granularity out of range, no Winograd layer in the
+            model, or, with a global budget, some layers with held scores and some without.
     """
     layers = winograd_layers(model)
     if not layers:
         raise ValueError("model has no WinogradConv3d; call videowino.convert(model) first")
+    check_granularity(granularity)
     if score == "held" and budget == "global":
-        if len({int(layer.score_steps) > 0 for layer in layers.values()}) > 1:
+        if len({layer.holds_scores(granularity) for layer in layers.values()}) > 1:
             raise ValueError(
                 "score='held' with budget='global' compares held scores with magnitudes: some "
                 "layers hold none; use score='magnitude' or budget='uniform'"
             )
     sizes = _sizes(model, example)
-    given = {name: layer.given_away() for name, layer in layers.items()}
+    given = {name: layer.given_away(granularity) for name, layer in layers.items()}
     scores = {
-        name: layer.scores(score).masked_fill(given[name], -1.0)  # below any score
+        name: layer.scores(score, granularity).masked_fill(given[name], -1.0)  # below any score
         for name, layer in layers.items()
     }
     masks = select_columns(scores, sparsity, budget)
@@ -166,8 +171,10 @@ def prune(
             stacklevel=2,
         )
     for name, mask in masks.items():
-        layers[name].set_column_mask(mask, compensate)
+        layers[name].set_mask(mask, compensate)
     title = f"Pruned {column_sparsity(model):.1%} of the columns"
+    if granularity == "block":
+        title += ", by blocks of channels"
     return report(model, sizes=sizes, title=title)
 
 
@@ -283,7 +290,7 @@ def _warn_if_already(
 
 def _nearest_filter(layer: WinogradConv3d) -> tuple[Tensor, float]:
     """The least-squares filter of U = g K^T, and |U - g K^T| / |U|; the layer's own if it has."""
-    plain = layer.kept_columns is None and bool((layer.gate == 1).all())
+    plain = layer.columns_multiplied == layer.columns and bool((layer.gate == 1).all())
     if plain and layer.parameterization == "spatial":
         assert layer.weight is not None
         return layer.weight, 0.0

@@ -51,6 +51,26 @@ int positions_of(const vw_axis& axis) {
   return positions;
 }
 
+// For each column some of the blocks of sixteen channels, neighbours in one span.
+void keep_some(const vw_problem& p, std::vector<int32_t>& spans, std::vector<vw_span>& span) {
+  spans.push_back(0);
+  for (int column = 0; column < p.columns; ++column) {
+    const size_t begun = span.size();
+    int before = 0;
+    for (int first = 0; first < p.in_channels; first += 16) {
+      const bool rest = first + 16 >= p.in_channels;
+      if (between(0, 1) && !(rest && !before)) continue;
+      const int count = std::min(16, p.in_channels - first);
+      if (span.size() > begun && span.back().first + span.back().count == first)
+        span.back().count += count;
+      else
+        span.push_back({first, count, before});
+      before += count;
+    }
+    spans.push_back(int32_t(span.size()));
+  }
+}
+
 // The same weight packed from factors and from U; gradients of the factors.
 bool exercise_factors(const vw_problem& p, const std::vector<float>& scale) {
   const size_t channels = size_t(p.in_channels) * p.out_channels, columns = size_t(p.columns);
@@ -147,6 +167,13 @@ bool exercise() {
   p.tiles = pick({0, 0, 5, 40});
   p.team = pick({-1, 0, 1});
   p.weight_bits = 32;
+  std::vector<int32_t> spans;
+  std::vector<vw_span> span;
+  if (between(0, 1)) {
+    keep_some(p, spans, span);
+    p.spans = spans.data();
+    p.span = span.data();
+  }
 
   const size_t channels = size_t(p.in_channels) * p.out_channels;
   const bool all = between(0, 1);  // whether U has the pruned columns too
@@ -169,7 +196,7 @@ bool exercise() {
   good &= close("weight's gradient", dot(u, du), product, size + norm(u) * norm(du));
   good &= close("gate's gradient", dot(scale, gate), product, size + norm(scale) * norm(gate));
 
-  good &= exercise_factors(p, scale);
+  if (!p.spans) good &= exercise_factors(p, scale);
 
   // Bias, residual, ReLU and sixteen bits.
   const std::vector<float> bias = random_floats(p.out_channels), residual = random_floats(out);

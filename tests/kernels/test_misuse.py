@@ -72,7 +72,7 @@ def test_gradients_have_their_parameter_s_type_when_compiled():
     )
     found = torch.ops.videowino.winograd_conv3d_backward(
         torch.ones_like(y), x, torch.randn(3, 2, 3, 3, 3).bfloat16(), None, None, None, None, None,
-        None, bias, 3, [2, 2, 2], [3, 3, 3], [1, 1, 1], "", [0] * 6, [False] * 6 + [True],
+        None, None, bias, 3, [2, 2, 2], [3, 3, 3], [1, 1, 1], "", [0] * 6, [False] * 6 + [True],
     )  # fmt: skip
     assert [part.dtype for part in found] == [torch.bfloat16]
 
@@ -80,7 +80,7 @@ def test_gradients_have_their_parameter_s_type_when_compiled():
 def direct(x, spatial, *, out_channels=3, padding=(0,) * 6, residual=None, bits=32):
     """The operator as those call it who pass the Python face by."""
     return torch.ops.videowino.winograd_conv3d(
-        x, spatial, None, None, None, None, None, None, None, residual,
+        x, spatial, None, None, None, None, None, None, None, None, residual,
         out_channels, [2, 2, 2], [3, 3, 3], [1, 1, 1], "", list(padding), False, bits, False,
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_the_backward_operator_refuses_a_gradient_of_another_size():
     x, weight = torch.randn(1, 2, 4, 4, 4), torch.randn(3, 2, 3, 3, 3)
     with pytest.raises(ValueError, match="grad has shape"):
         torch.ops.videowino.winograd_conv3d_backward(
-            torch.randn(1, 3, 1, 2, 2), x, weight, None, None, None, None, None, None, None,
+            torch.randn(1, 3, 1, 2, 2), x, weight, None, None, None, None, None, None, None, None,
             3, [2, 2, 2], [3, 3, 3], [1, 1, 1], "", [0] * 6, [True] + [False] * 6,
         )  # fmt: skip
 
@@ -135,4 +135,4 @@ def test_a_column_that_is_no_number_in_sixteen_bits(value):
 def test_more_places_than_are_counted():
     x = torch.empty(1, 1, 1, 1, 2**31 - 20, device="meta")
     with pytest.raises(ValueError, match="is too large"):
-        cpu._problem_of(x, 1, None, Tile((1, 1, 2), (1, 1, 3)), (0,) * 6)
+        cpu._problem_of(x, Weights((1, 1)), Tile((1, 1, 2), (1, 1, 3)), (0,) * 6)

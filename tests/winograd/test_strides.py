@@ -83,7 +83,8 @@ def test_opcheck():
     torch.library.opcheck(
         _winograd_conv3d,
         (
-            x, weight, None, None, None, None, None, torch.arange(0, 125, 3), None, None,
+            x, weight, None, None, None, None, None, torch.arange(0, 125, 3), None,
+            None, None,
             3, [2, 2, 2], [3, 3, 3], [2, 2, 2], "", [1] * 6, False, 32, True,
         ),
     )  # fmt: skip

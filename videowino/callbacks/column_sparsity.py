@@ -16,6 +16,7 @@ from videowino.training.length import length_of
 from videowino.training.schedules import cubic_sparsity, regrow_share
 from videowino.training.time_budget import TimeBudget
 from videowino.winograd import winograd_layers
+from videowino.winograd.blocks import Granularity
 from videowino.winograd.columns import column_sparsity
 from videowino.winograd.probe import ColumnProbe
 from videowino.winograd.scores import WEIGHT_SCORES, Score
@@ -65,9 +66,13 @@ class ColumnSparsity(pl.Callback):
         compensate: let the columns that stay make up for those that go
             (`videowino.winograd.compensation`).
         regrow: share of a layer's pruned columns that may come back at the first cut.
+        granularity: column prunes whole columns; block prunes each of them by blocks of 16 input
+            channels, for budgets uniform and global and schedules cubic and one_shot: the sparsity
+            is then a share of all blocks, and each block makes up for its own.
 
     Raises:
-        ValueError: an argument is out of range, or the schedule ends before it starts.
+        ValueError: an argument is out of range, two do not go together, or the schedule ends before
+            it starts.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class ColumnSparsity(pl.Callback):
         momentum: float = 0.9,
         compensate: bool = True,
         regrow: float = 0.3,
+        granularity: Granularity = "column",
     ) -> None:
         require(
             sparsity is None or speedup is None,
@@ -103,6 +109,7 @@ class ColumnSparsity(pl.Callback):
             ("budget", budget, Budget),
             ("schedule", schedule, Schedule),
             ("unit", unit, Unit),
+            ("granularity", granularity, Granularity),
         ):
             known = get_args(choices)
             require(value in known, f"{name}={value!r}: one of {', '.join(known)}")
@@ -124,6 +131,17 @@ class ColumnSparsity(pl.Callback):
             f"schedule='regrow' with score={score!r}: what would come back is measured as taylor "
             "is; use that",
         )
+        require(
+            granularity == "column" or budget != "time",
+            f"granularity='block' with {'budget' if speedup is None else 'speedup'}="
+            f"{budget if speedup is None else speedup}: times are measured of whole columns; use "
+            "budget uniform or global with a sparsity, or granularity column",
+        )
+        require(
+            granularity == "column" or schedule != "regrow",
+            "granularity='block' with schedule='regrow': whole columns are what comes back; use "
+            "cubic or one_shot, or granularity column",
+        )
         self.sparsity = sparsity
         self.speedup = speedup
         self.score = score
@@ -135,6 +153,7 @@ class ColumnSparsity(pl.Callback):
         self.momentum = momentum
         self.compensate = compensate
         self.regrow = regrow if schedule == "regrow" else 0.0
+        self.granularity = granularity
         self._time = TimeBudget(speedup)
         self._initial = 0.0
         self._done = -1  # the last step whose mask is set
@@ -177,19 +196,32 @@ class ColumnSparsity(pl.Callback):
                 "vanilla or factored, whose pruned columns give their weights to the others and "
                 "have none to come back with; set compensate to false",
             )
+        by_block = [name for name, layer in layers.items() if layer.block_mask is not None]
+        require(
+            self.granularity == "block" or not by_block,
+            f"granularity='column': {(by_block or [''])[0]} is pruned by blocks of channels, which "
+            "would come back; use granularity block",
+        )
         if self._done < 0:
-            self._initial = column_sparsity(pl_module)
+            self._initial = column_sparsity(pl_module, self.granularity)
             require(
                 self.speedup is not None or self._initial <= self.sparsity,
                 f"sparsity={self.sparsity}: the network starts with {self._initial:.3f} of its "
                 "columns pruned already",
             )
         self._steps = self._in_steps(trainer)
+        if self._scores_blocks(trainer.global_step):
+            for layer in layers.values():
+                layer.score_blocks()
         if self._steps[1] == 0 and self.score not in WEIGHT_SCORES:
             rank_zero_warn(
                 f"score={self.score!r} is made of gradients, and a cut at the first step leaves "
                 "none to gather: columns go by magnitude"
             )
+
+    def _scores_blocks(self, step: int) -> bool:
+        gradients = self.score not in WEIGHT_SCORES
+        return self.granularity == "block" and gradients and step < self._steps[1]
 
     def _in_steps(self, trainer: pl.Trainer) -> tuple[int, int]:
         length = length_of(trainer)
@@ -255,6 +287,7 @@ class ColumnSparsity(pl.Callback):
                 self.target(step),
                 score=self.score,
                 budget=self.budget,
+                granularity=self.granularity,
                 costs=self._time.costs,
             )
         if self.regrow:
@@ -267,6 +300,9 @@ class ColumnSparsity(pl.Callback):
             optimizers=trainer.optimizers,
             keep_weights=bool(self.regrow) and not self.compensate,
         )
+        if not self._scores_blocks(step):
+            for layer in layers.values():
+                layer.score_blocks(False)
 
     def _probed(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Tensor]:
         """What pruned columns would be worth, the same in all processes; ends the probes."""
@@ -284,6 +320,9 @@ class ColumnSparsity(pl.Callback):
         if self.score in WEIGHT_SCORES or trainer.global_step >= self._steps[1]:
             return
         for layer in winograd_layers(pl_module).values():
+            gate = layer.block_gate
+            if gate is not None and gate.grad is not None:  # no parameter: nobody else does this
+                gate.grad = trainer.strategy.reduce(gate.grad, reduce_op="mean")
             layer.accumulate_scores(self.score, self.momentum)
             if layer.probe is not None:
                 layer.probe.gather()
@@ -297,4 +336,5 @@ class ColumnSparsity(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Log the sparsity that the step was taken with."""
-        pl_module.log("column_sparsity", column_sparsity(pl_module), on_step=True, on_epoch=False)
+        sparsity = column_sparsity(pl_module, self.granularity)
+        pl_module.log("column_sparsity", sparsity, on_step=True, on_epoch=False)

@@ -89,8 +89,10 @@ class EMA(WeightAveraging):
     def _follow_masks(self, pl_module: nn.Module) -> None:
         theirs = winograd_layers(pl_module)
         for name, layer in winograd_layers(self._average).items():
-            if not torch.equal(layer.column_mask, theirs[name].column_mask):
-                layer.set_column_mask(theirs[name].column_mask, bool(theirs[name].compensated))
+            if not torch.equal(layer.kept_by_block(), theirs[name].kept_by_block()):
+                layer.set_mask(theirs[name].mask, bool(theirs[name].compensated))
+            held = theirs[name].block_score
+            layer.block_score = None if held is None else held.clone()
 
     @property
     def _average(self) -> nn.Module:

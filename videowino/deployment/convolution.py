@@ -18,6 +18,7 @@ from videowino.fastest import OneDnnConv3d
 from videowino.kernels import cpu
 from videowino.kernels.chooser import sensible_tiles
 from videowino.kernels.frozen import FrozenConv3d
+from videowino.report import columns_of
 from videowino.winograd import WinogradConv3d
 from videowino.winograd.finish import MaxPool
 from videowino.winograd.reference import output_size
@@ -63,7 +64,7 @@ class FusedConv3d(Tuned):
         """Columns kept, of how many: "36/144" for a Winograd layer, else ""."""
         if not isinstance(self.conv, WinogradConv3d):
             return ""
-        return f"{self.conv.columns_kept}/{self.conv.columns}"
+        return columns_of(self.conv.columns_multiplied, self.conv.columns)
 
     def algorithms(self, x: Tensor, pads: Pads = UNPADDED) -> dict[str, Callable[[], Run]]:
         """Winograd alone for a Winograd layer, else "direct" and tiles by name."""

@@ -13,7 +13,7 @@ from videowino.kernels import native
 from videowino.kernels.factors import Factors
 from videowino.kernels.memory import pool
 from videowino.kernels.native import address
-from videowino.kernels.packed import PackedWeights, Plain
+from videowino.kernels.packed import PackedWeights, Plain, plain
 from videowino.kernels.prepared import Prepared
 from videowino.kernels.problem import fits, make_problem
 from videowino.kernels.watch import Watch
@@ -57,9 +57,7 @@ def forward(
     library = native.library()
     assert library is not None
     layout = reference.memory_layout(x)
-    problem, shape = _problem_of(
-        x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
-    )
+    problem, shape = _problem_of(x, weights, tile, padding, finish.weight_bits)
     shape = finish.shape_of(shape)
     if 0 in shape:
         return x.new_empty(shape)
@@ -102,9 +100,7 @@ def prepare(
     if bias is not None:
         plain = plain and bias.dtype == torch.float32 and bias.is_contiguous()
     seen = [Watch.of(part) for part in watched]
-    problem, shape = _problem_of(
-        x, weights.channels[0], weights.columns, tile, padding, finish.weight_bits
-    )
+    problem, shape = _problem_of(x, weights, tile, padding, finish.weight_bits)
     shape = finish.shape_of(shape)
     if not plain or 0 in shape or any(watch is None for watch in seen):
         return None
@@ -131,20 +127,18 @@ def backward(
     library = native.library()
     assert library is not None
     layout = reference.memory_layout(x)
-    problem, _ = _problem_of(x, weights.channels[0], weights.columns, tile, padding)
+    problem, _ = _problem_of(x, weights, tile, padding)
     clip = x.float().contiguous(memory_format=layout)
     dy = grad.float().contiguous(memory_format=layout)
     factors = Factors.of(weights, tile) if need - {"bias"} else None
     u = None
     if need & {"x", "gate"} and dy.numel():
-        if factors is None:
-            u = Plain.of(weights, tile).by_rows()
-        else:
-            u = Plain(factors.expand(problem, library), None, factors.scale)
+        u = plain(weights, tile, factors, problem, library).by_rows()
     dx = pool.empty(x.shape, layout) if "x" in need else None
     du = _gradient_of(weights, tile, need) if need - {"x", "bias"} else None
     gate = None
-    if "gate" in need:
+    by_block = weights.gate is not None and weights.gate.dim() == 2  # gates that it does not know
+    if "gate" in need and not by_block:
         gate = torch.zeros(problem.columns, dtype=torch.float32, device="cpu")
     if not dy.numel():
         for part in (dx, None if du is None else du.values):
@@ -161,7 +155,10 @@ def backward(
     ):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     parts: dict[str, Tensor] = {}
-    if du is not None:
+    if du is not None and by_block:
+        single = weights.to(torch.float32)
+        parts = reference.weight_gradients(du.values, single, weights, tile, need)
+    elif du is not None:
         parts = _parts_of(du, gate, weights, tile, need)
         if factors is not None:
             found = factors.contract(du.values, need, problem, library)
@@ -180,6 +177,8 @@ def backward(
 def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
     """Memory for U's gradient: all columns, zero where pruned, for `winograd`; else kept ones."""
     columns, scale = weights.columns, weights.to(torch.float32).kept_gate()
+    if scale is not None and scale.dim() == 2:
+        need, scale = frozenset(), None
     if columns is None or "winograd" not in need:
         count = tile.positions if columns is None else len(columns)
         return Plain(
@@ -213,12 +212,12 @@ def _parts_of(
 
 def _problem_of(
     x: Tensor,
-    out_channels: int,
-    columns: Tensor | None,
+    weights: Weights,
     tile: Tile,
     padding: tuple[int, ...],
     weight_bits: int = 32,
 ) -> tuple[native.Problem, tuple[int, ...]]:
+    columns, blocks, out_channels = weights.columns, weights.blocks, weights.channels[0]
     if columns is not None and (columns.dtype != torch.int64 or columns.dim() != 1):
         raise ValueError(
             f"columns is {columns.dtype} {tuple(columns.shape)}; give the kept ones' numbers, "
@@ -236,5 +235,6 @@ def _problem_of(
         padding,
         torch.get_num_threads(),
         weight_bits,
+        None if blocks is None else blocks.numpy().tobytes(),
     )
     return problem, (x.shape[0], out_channels, *size)

@@ -36,8 +36,12 @@ class Factors:
 
     @classmethod
     def of(cls, weights: Weights, tile: Tile) -> "Factors | None":
-        """None where the weight is not only factors, or has more terms than the kernel takes."""
-        if weights.winograd is not None:
+        """None where the weight is not only factors, or not as the kernel takes them.
+
+        It takes so many terms, and the same filter transform, `right` and gates for all channels.
+        """
+        gates = weights.gate is not None and weights.gate.dim() == 2
+        if weights.winograd is not None or weights.differ_by_block or gates:
             return None
         parts = weights.to(torch.float32)
         rows, spatial, left = [], None, None
@@ -45,9 +49,8 @@ class Factors:
             spatial = parts.spatial.contiguous()
             rows.append(parts.filter_rows(tile))
         if parts.left is not None:
-            assert parts.right is not None
             left = parts.left.contiguous()
-            rows.append(parts.pick(parts.right, 1).T)
+            rows.append(parts.kept_right().T)
         if prod(tile.taps) > MOST_TAPS or (left is not None and left.shape[1] > MOST_RANK):
             return None
         return cls(torch.cat(rows, 1), parts.kept_gate(), spatial, left)

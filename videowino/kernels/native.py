@@ -31,6 +31,12 @@ class Axis(ctypes.Structure):
     )
 
 
+class Span(ctypes.Structure):
+    """``vw_span``."""
+
+    _fields_ = (("first", ctypes.c_int32), ("count", ctypes.c_int32), ("before", ctypes.c_int32))
+
+
 class Problem(ctypes.Structure):
     """``vw_problem``."""
 
@@ -43,6 +49,8 @@ class Problem(ctypes.Structure):
         ("y_channels_last", ctypes.c_int32),
         ("columns", ctypes.c_int32),
         ("column", ctypes.POINTER(ctypes.c_int32)),
+        ("spans", ctypes.POINTER(ctypes.c_int32)),
+        ("span", ctypes.POINTER(Span)),
         ("threads", ctypes.c_int32),
         ("tiles", ctypes.c_int32),
         ("team", ctypes.c_int32),

@@ -68,6 +68,8 @@ class Plain:
         """The sum of the parts in float32 without copies where that can be, gates beside it."""
         parts = weights.to(torch.float32)
         scale = parts.kept_gate()
+        if scale is not None and scale.dim() == 2:  # the kernel knows gates of columns alone
+            return cls(parts.packed(tile))
         if parts.winograd is not None and parts.spatial is None and parts.left is None:
             place = None if parts.columns is None else parts.columns.to(torch.int32)
             return cls(parts.winograd.permute(2, 0, 1), place, scale)
@@ -98,8 +100,8 @@ def pack(weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -
         wide.weight_bits = 32
     packed = pool.flat(-(-library.vw_packed_bytes(wide) // 4))
     factors = Factors.of(weights, tile)
-    if factors is None:
-        u = Plain.of(weights, tile)  # kept while the kernel reads it
+    if factors is None or weights.blocks is not None:
+        u = plain(weights, tile, factors, problem, library)  # kept while the kernel reads it
         library.vw_pack(wide, u.native(), packed.data_ptr())
     elif library.vw_pack_factors(wide, factors.native(), packed.data_ptr()):
         raise MemoryError(f"no memory to pack the weight of a Winograd convolution {tile}")
@@ -108,6 +110,15 @@ def pack(weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -
     narrow = pool.flat(-(-library.vw_packed_bytes(problem) // 4))
     library.vw_narrow(problem, packed.data_ptr(), narrow.data_ptr())
     return narrow
+
+
+def plain(
+    weights: Weights, tile: Tile, factors: Factors | None, problem: Problem, library: ctypes.CDLL
+) -> Plain:
+    """The weight in the order of parameters, by its factors where there are some."""
+    if factors is None:
+        return Plain.of(weights, tile)
+    return Plain(factors.expand(problem, library), None, factors.scale)
 
 
 def _main(weights: Weights) -> Tensor:
@@ -128,7 +139,7 @@ def _state(weights: Weights, tile: Tile, bits: int) -> tuple[object, ...] | None
         else:
             state += id(part), part._version, part.dtype, Watch.of(part) or _values(part)
     # These may be other tensors at each call, with the same values.
-    for part in (weights.transform, weights.gate, weights.columns):
+    for part in (weights.transform, weights.gate, weights.columns, weights.blocks):
         state.append(None if part is None else (part.dtype, _values(part)))
     return tuple(state)
 

@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 from videowino.kernels import native
+from videowino.winograd.blocks import BLOCK
 from videowino.winograd.tile import Tile, Triple
 
 _OUTPUTS = (1, 2, 3, 4, 5, 6)
@@ -34,6 +35,7 @@ def make_problem(
     padding: tuple[int, ...],
     threads: int,
     weight_bits: int = 32,
+    blocks: bytes | None = None,
 ) -> native.Problem:
     """As `native.Problem`.
 
@@ -47,9 +49,11 @@ def make_problem(
         padding: (d0, d1, h0, h1, w0, w1).
         threads: To compute with.
         weight_bits: Of the packed weight.
+        blocks: (B, P') bool, which blocks of channels the kept columns are kept in; None for all.
 
     Raises:
-        ValueError: A size is beyond what the kernels can count, or columns are out of order.
+        ValueError: A size is beyond what the kernels can count, columns are out of order, or one
+            is kept in no block.
     """
     if max(*shape, *size, shape[0] * size[1] * size[2]) > LARGEST:
         raise ValueError(f"input of size {shape} is too large: more than {LARGEST} places")
@@ -69,8 +73,36 @@ def make_problem(
         )
     problem.columns = len(kept)
     problem.column = (ctypes.c_int32 * len(kept))(*kept)
+    if blocks is not None:
+        problem.spans, problem.span = _spans(blocks, len(kept), shape[1])
     problem.threads, problem.team, problem.weight_bits = threads, -1, weight_bits
     return problem
+
+
+def _spans(
+    blocks: bytes, columns: int, channels: int
+) -> tuple[ctypes.Array[ctypes.c_int32], ctypes.Array[native.Span]]:
+    """Neighbouring blocks of each column together, as ``vw_problem`` has them."""
+    starts: list[int] = [0]
+    found: list[native.Span] = []
+    for column in range(columns):
+        before = end = 0
+        for index, kept in enumerate(blocks[column::columns]):
+            if not kept:
+                continue
+            first = index * BLOCK
+            count = min(BLOCK, channels - first)
+            if before and end == first:
+                found[-1].count += count
+            else:
+                found.append(native.Span(first, count, before))
+            before, end = before + count, first + count
+        if not before:
+            raise ValueError(
+                f"blocks: kept column {column} is kept in no block; leave it out of columns"
+            )
+        starts.append(len(found))
+    return (ctypes.c_int32 * len(starts))(*starts), (native.Span * len(found))(*found)
 
 
 @cache

@@ -155,9 +155,16 @@ def prune_to_speedup(
         The report; its title has the measured speedup.
 
     Raises:
-        ValueError: No Winograd layer in the model, or the speedup is out of reach.
+        ValueError: No Winograd layer in the model, one pruned by blocks of channels, or the speedup
+            is out of reach.
     """
     layers = winograd_layers(model)
+    by_block = [name for name, layer in layers.items() if layer.block_mask is not None]
+    if by_block:
+        raise ValueError(
+            f"speedup={speedup}: {by_block[0]} is pruned by blocks of channels, and whole columns "
+            "are what is measured; start from the network before that, or use prune with a sparsity"
+        )
     dense = dense_like(model) if dense is None else dense
     latency = measure_latency(model, dense, example, budget=budget, say=say)
     kept = {name: layer.column_mask for name, layer in layers.items()}

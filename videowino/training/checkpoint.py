@@ -14,6 +14,7 @@ from videowino.cli import parameters, suggestion
 from videowino.models.weights import misfits, read_state_dict
 from videowino.training.checkpoint_file import fault
 from videowino.training.classifier import VideoClassifier
+from videowino.winograd import winograd_layers
 
 if TYPE_CHECKING:
     from videowino.data.datamodule import VideoDataModule
@@ -45,6 +46,8 @@ def load_classifier(
         )
     arguments["weights"] = None
     classifier = VideoClassifier(**arguments)
+    for name, layer in winograd_layers(classifier).items():
+        layer.make_room(checkpoint["state_dict"], f"{name}.")
     if problems := misfits(classifier.state_dict(), checkpoint["state_dict"]):
         raise ValueError(f"{path}: its weights do not fit its own network: {problems}")
     classifier.load_state_dict(checkpoint["state_dict"])

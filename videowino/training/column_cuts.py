@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from videowino.latency import LayerCost, select_by_cost
 from videowino.winograd import WinogradConv3d
+from videowino.winograd.blocks import to_channels
 from videowino.winograd.columns import select_columns
 from videowino.winograd.scores import WEIGHT_SCORES
 
@@ -18,10 +19,10 @@ _TINY = torch.finfo(torch.float32).tiny
 Layers = Mapping[str, WinogradConv3d]
 
 
-def scores_of(layers: Layers, score: str) -> dict[str, Tensor]:
-    """(P,) by layer; magnitude for a score of gradients of which none is held yet."""
+def scores_of(layers: Layers, score: str, granularity: str = "column") -> dict[str, Tensor]:
+    """(P,) or (B, P) by layer; magnitude for a score of gradients of which none is held yet."""
     kind = score if score in WEIGHT_SCORES else "held"
-    return {name: layer.scores(kind) for name, layer in layers.items()}
+    return {name: layer.scores(kind, granularity) for name, layer in layers.items()}
 
 
 def masks_for(
@@ -30,19 +31,24 @@ def masks_for(
     *,
     score: str,
     budget: str,
+    granularity: str = "column",
     costs: Mapping[str, LayerCost] | None = None,
 ) -> dict[str, Tensor]:
-    """Masks that prune further, bringing no column back.
+    """Masks that prune further, bringing nothing back: (P,) by layer, or (B, P) by blocks.
 
     Args:
         layers: by name.
         sparsity: fraction of their columns to be pruned.
         score: see `ColumnSparsity`.
         budget: "uniform" or "global", see `select_columns`; "time", see `select_by_cost`.
-        costs: by layer, for "time".
+        granularity: "column", or "block" for blocks of input channels.
+        costs: by layer, for "time", which takes whole columns.
     """
-    scores = scores_of(layers, score)
-    kept = {name: layer.column_mask for name, layer in layers.items()}
+    scores = scores_of(layers, score, granularity)
+    kept = {
+        name: layer.column_mask if granularity == "column" else layer.kept_by_block()
+        for name, layer in layers.items()
+    }
     if budget == "time":
         assert costs is not None
         total = sum(map(len, kept.values()))
@@ -95,34 +101,36 @@ def set_masks(
 
     Args:
         layers: by name.
-        masks: (P,) bool by name.
+        masks: (P,) bool by name, or (B, P).
         compensate: see `WinogradConv3d.set_column_mask`.
         optimizers: those that train the layers.
         keep_weights: leave pruned columns the weights that they come back with.
     """
     for name, mask in masks.items():
         layer = layers[name]
-        if not torch.equal(mask, layer.column_mask):
-            layer.set_column_mask(mask, compensate)
-            _still(layer, ~mask, optimizers, keep_weights)
+        if not torch.equal(mask.expand_as(layer.kept_by_block()), layer.kept_by_block()):
+            layer.set_mask(mask, compensate)
+            _still(layer, optimizers, keep_weights)
 
 
 @torch.no_grad()
-def _still(
-    layer: WinogradConv3d, pruned: Tensor, optimizers: Sequence[Optimizer], keep_weights: bool
-) -> None:
+def _still(layer: WinogradConv3d, optimizers: Sequence[Optimizer], keep_weights: bool) -> None:
     """Zero what belongs to pruned columns alone, and its momentum: nothing moves it any more.
 
     Masked columns have no gradient, but momentum and weight decay would go on changing them.
     """
-    owned = [layer.gate] if layer.right is None else [layer.gate, layer.right]
+    columns = ~layer.column_mask
+    owned = {layer.gate: columns}
+    # By blocks, a refit makes kept columns of all of `right`: all of it is trained.
+    if layer.right is not None and layer.right_transform is None:
+        owned[layer.right] = columns
     if layer.parameterization == "vanilla":
         assert isinstance(layer.weight, nn.Parameter)
-        owned.append(layer.weight)
-    for parameter in owned:
+        owned[layer.weight] = to_channels(~layer.kept_by_block(), layer.in_channels)
+    for parameter, pruned in owned.items():
         if parameter is not layer.gate and not keep_weights:
-            parameter[..., pruned] = 0.0
+            parameter.masked_fill_(pruned, 0.0)
         for optimizer in optimizers:
             for value in optimizer.state.get(parameter, {}).values():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    value[..., pruned] = 0.0
+                    value.masked_fill_(pruned, 0.0)

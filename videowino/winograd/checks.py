@@ -6,6 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from videowino.winograd.blocks import block_count
 from videowino.winograd.finish import WEIGHT_BITS, Finish, MaxPool
 from videowino.winograd.reference import output_size
 from videowino.winograd.tile import Tile
@@ -29,22 +30,27 @@ def check_weights(device: torch.device, weights: Weights, bias: Tensor | None, t
         raise ValueError("no weight: give spatial, winograd, or left and right")
     out_channels, in_channels = weights.channels
     kept = tile.positions if weights.columns is None else len(weights.columns)
-    rank = right.shape[0] if right is not None else 0
-    for name, value, shape in (
-        ("spatial", weights.spatial, (out_channels, in_channels, *tile.taps)),
-        ("transform", weights.transform, (kept, prod(tile.taps))),
-        ("winograd", weights.winograd, (out_channels, in_channels, tile.positions)),
-        ("left", left, (out_channels * in_channels, rank)),
-        ("right", right, (rank, tile.positions)),
-        ("gate", weights.gate, (tile.positions,)),
-        ("bias", bias, (out_channels,)),
+    rank = right.shape[-2] if right is not None and right.dim() > 1 else 0
+    count = block_count(in_channels)
+    for name, value, shape, by_block in (
+        ("spatial", weights.spatial, (out_channels, in_channels, *tile.taps), None),
+        ("transform", weights.transform, (kept, prod(tile.taps)), (count, kept, prod(tile.taps))),
+        ("winograd", weights.winograd, (out_channels, in_channels, tile.positions), None),
+        ("left", left, (out_channels * in_channels, rank), None),
+        ("right", right, (rank, tile.positions), (count, rank, kept)),
+        ("gate", weights.gate, (tile.positions,), (count, tile.positions)),
+        ("blocks", weights.blocks, (count, kept), None),
+        ("bias", bias, (out_channels,), None),
     ):
         if value is None:
             continue
         if value.device != device:
             raise ValueError(f"{name} is on {value.device}, x on {device}; move one to the other")
-        if value.shape != shape:
+        if value.shape != shape and value.shape != by_block:
             raise ValueError(f"{name} has shape {tuple(value.shape)}; {tile} expects {shape}")
+    blocks = weights.blocks
+    if blocks is not None and blocks.dtype != torch.bool:
+        raise ValueError(f"blocks is {blocks.dtype}; give a mask, bool {tuple(blocks.shape)}")
 
 
 def check_like_result(

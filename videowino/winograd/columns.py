@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from videowino.winograd.blocks import check_granularity
 from videowino.winograd.layers import WinogradConv3d
 
 Budget = Literal["uniform", "global"]
@@ -19,11 +20,26 @@ def winograd_layers(model: nn.Module) -> dict[str, WinogradConv3d]:
     }
 
 
-def column_sparsity(model: nn.Module) -> float:
-    """The fraction of all the model's columns that are pruned; 0 without Winograd layers."""
+def column_sparsity(model: nn.Module, granularity: str = "column") -> float:
+    """The fraction of all the model's columns that are pruned; 0 without Winograd layers.
+
+    Args:
+        model: Any module.
+        granularity: "column" takes a column that some blocks of channels keep for the fraction of
+            it that is multiplied; "block" is the fraction of all blocks of columns.
+
+    Raises:
+        ValueError: Unknown granularity.
+    """
+    check_granularity(granularity)
     layers = winograd_layers(model).values()
-    total = sum(layer.columns for layer in layers)
-    return 1 - sum(layer.columns_kept for layer in layers) / total if total else 0.0
+    if granularity == "block":
+        total = sum(layer.blocks * layer.columns for layer in layers)
+        kept: float = sum(layer.blocks_kept for layer in layers)
+    else:
+        total = sum(layer.columns for layer in layers)
+        kept = sum(layer.columns_multiplied for layer in layers)
+    return 1 - kept / total if total else 0.0
 
 
 def select_columns(
@@ -35,7 +51,7 @@ def select_columns(
     """Masks that keep the columns with the highest scores.
 
     Args:
-        scores: (P,) per layer.
+        scores: (P,) per layer, or (B, P), to keep and prune columns by blocks of channels.
         sparsity: Fraction of columns to prune, 0 up to below 1.
         budget: "uniform" prunes the same fraction of each layer; "global" ranks the columns of
             all layers together.
@@ -44,8 +60,8 @@ def select_columns(
             warning. At least one column always stays.
 
     Returns:
-        (P,) bool per layer, True where kept. The pruned count is the sparsity times the columns,
-        rounded; ties go to the earlier column, so equal scores give equal masks everywhere.
+        Bool as the scores per layer, True where kept. The pruned count is the sparsity times the
+        columns, rounded; ties go to the earlier one, so equal scores give equal masks everywhere.
 
     Raises:
         ValueError: sparsity, budget or keep_at_least out of range, or a score is not finite.
@@ -59,12 +75,15 @@ def select_columns(
     for name, score in scores.items():
         if not bool(score.isfinite().all()):
             raise ValueError(f"the scores of layer {name!r} are not finite; the loss diverged")
+    flat = {name: score.flatten() for name, score in scores.items()}
     if budget == "uniform":
-        return {
+        masks = {
             name: _keep_best(score, len(score) - round(sparsity * len(score)))
-            for name, score in scores.items()
+            for name, score in flat.items()
         }
-    return _select_global(scores, sparsity, keep_at_least)
+    else:
+        masks = _select_global(flat, sparsity, keep_at_least)
+    return {name: mask.view_as(scores[name]) for name, mask in masks.items()}
 
 
 def _select_global(

@@ -56,12 +56,26 @@ def refit(tile: Tile, before: Tensor | None, after: Tensor | None) -> Tensor:
     old = every if before is None else before.cpu()
     new = every if after is None else after.cpu()
     kept = gram[new][:, new]
-    ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(new), dtype=torch.float64)
+    ridge = _RIDGE * gram.diagonal().mean()
     shared = (old[:, None] == new).double()
     # The ridge pulls towards the weights as they are, not towards zero: what stays is unchanged
     # where nothing is pruned.
-    target = gram[old][:, new] + ridge.diagonal()[0] * shared
-    return torch.linalg.solve(kept + ridge, target.T).T
+    target = gram[old][:, new] + ridge * shared
+    return torch.linalg.solve(kept + ridge * torch.eye(len(new), dtype=torch.float64), target.T).T
+
+
+def block_refit(tile: Tile, mask: Tensor) -> Tensor:
+    """`refit` of all columns by each block of channels, (B, P, P') float64, zero where pruned.
+
+    Args:
+        tile: The tile.
+        mask: (B, P) bool, kept columns by block; P' of them are kept in some block.
+    """
+    mask = mask.cpu()
+    maps = torch.zeros(*mask.shape, mask.shape[1], dtype=torch.float64)
+    for own, kept in zip(maps, mask, strict=True):
+        own[:, kept] = refit(tile, None, kept.nonzero().flatten())
+    return maps[:, :, mask.any(0)]
 
 
 def elimination_scores(tile: Tile, moment: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ def winograd_conv3d(
     right: Tensor | None = None,
     gate: Tensor | None = None,
     columns: Tensor | None = None,
+    blocks: Tensor | None = None,
     bias: Tensor | None = None,
     padding: int | str | Sequence[int] = 0,
     residual: Tensor | None = None,
@@ -36,7 +37,7 @@ def winograd_conv3d(
     """3D convolution (one group, no dilation) by the Winograd algorithm.
 
     ``U = (spatial K^T + winograd + left right) * gate`` over the kept columns; at least one of
-    the three parts is given. Differentiable once in everything but `columns`.
+    the three parts is given. Differentiable once in everything but `columns` and `blocks`.
 
     Args:
         x: N C_in D H W, float16, bfloat16, float32 or float64. Sixteen-bit input is transformed
@@ -44,12 +45,15 @@ def winograd_conv3d(
         out_channels: C_out.
         tile: Outputs per tile, taps, strides and points.
         spatial: (C_out, C_in, r_d, r_h, r_w), an ordinary filter.
-        transform: (P', taps), used in place of K's kept rows, not differentiated.
+        transform: (P', taps), used in place of K's kept rows, not differentiated; (B, P', taps)
+            with one for each of B blocks of 16 input channels.
         winograd: (C_out, C_in, P).
         left: (C_out * C_in, s).
-        right: (s, P).
-        gate: (P,).
+        right: (s, P); or (B, s, P') by blocks, of the kept columns.
+        gate: (P,), or (B, P) by blocks.
         columns: (P',) int64 kept columns; all when None. Pruned columns are not multiplied.
+        blocks: (B, P') bool, the blocks of 16 input channels that each kept column is kept in, at
+            least one; all when None. The CPU kernel does not multiply the others.
         bias: (C_out,).
         padding: One number, three (d, h, w), six (d0, d1, h0, h1, w0, w1), or "same"/"valid".
         residual: As the result; added after the bias.
@@ -68,7 +72,7 @@ def winograd_conv3d(
     """
     check_clip(x)
     weights = Weights(
-        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns, blocks
     )
     check_weights(x.device, weights, bias, tile)
     pads = normalize_padding(padding, tile.taps)
@@ -85,7 +89,7 @@ def winograd_conv3d(
         # Small convolutions take less time than the way through PyTorch's dispatcher.
         return compute(x, weights, bias, tile, pads, finish, keep=True)
     y = torch.ops.videowino.winograd_conv3d(
-        x, spatial, transform, winograd, left, right, gate, columns, bias, residual,
+        x, spatial, transform, winograd, left, right, gate, columns, blocks, bias, residual,
         out_channels, list(tile.m), list(tile.taps), list(tile.stride), tile.points, list(pads),
         relu, weight_bits, changing,
     )  # fmt: skip

@@ -192,15 +192,21 @@ class WinogradConv3d(ColumnMask):
         gate: Tensor = self.gate
         if self.column_scale is not None:
             gate = gate * self.column_scale
+        if self.block_gate is not None and torch.is_grad_enabled():
+            gate = gate * self.block_gate
+        right: Tensor | None = self.right
+        if right is not None and self.right_transform is not None:
+            right = right @ self.right_transform
         vanilla = self.parameterization == "vanilla"
         return {
             "spatial": None if vanilla else self.weight,
             "transform": None if vanilla else self.filter_transform,
             "winograd": self.weight if vanilla else None,
             "left": self.left,
-            "right": self.right,
+            "right": right,
             "gate": gate,
             "columns": self.kept_columns,
+            "blocks": self.kept_blocks,
         }
 
     @torch.no_grad()
@@ -212,7 +218,7 @@ class WinogradConv3d(ColumnMask):
         """
         parts = self._parts()
         if not masked:
-            parts |= {"columns": None, "transform": None}
+            parts |= {"columns": None, "blocks": None, "transform": None, "right": self.right}
         weights = Weights((self.out_channels, self.in_channels), **parts)
         kept = weights.packed(self.tile).permute(1, 2, 0)
         return weights.spread(kept, 2, self.columns).contiguous()
@@ -280,9 +286,13 @@ class WinogradConv3d(ColumnMask):
         """What `print(model)` shows."""
         rank = f", rank={self.rank}" if self.rank else ""
         bits = f", weight_bits={self.weight_bits}" if self.weight_bits != 32 else ""
+        blocks = ""
+        if self.block_mask is not None:
+            blocks = f", blocks={self.blocks_kept}/{self.blocks * self.columns}"
         return (
             f"{self.in_channels}, {self.out_channels}, {self.tile}, padding={self.padding}, "
-            f"{self.parameterization}{rank}, columns={self.columns_kept}/{self.columns}{bits}"
+            f"{self.parameterization}{rank}, columns={self.columns_kept}/{self.columns}"
+            f"{blocks}{bits}"
         )
 
 

@@ -100,6 +100,7 @@ def _winograd_conv3d(
     right: Tensor | None,
     gate: Tensor | None,
     columns: Tensor | None,
+    blocks: Tensor | None,
     bias: Tensor | None,
     residual: Tensor | None,
     out_channels: int,
@@ -114,7 +115,7 @@ def _winograd_conv3d(
 ) -> Tensor:
     """The operator; `changing` says that the weight will not be the same in the next call."""
     weights = Weights(
-        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns, blocks
     )
     tile = _tile(m, taps, stride, points)
     finish = Finish(residual, relu, weight_bits)
@@ -169,6 +170,7 @@ def _winograd_conv3d_backward(
     right: Tensor | None,
     gate: Tensor | None,
     columns: Tensor | None,
+    blocks: Tensor | None,
     bias: Tensor | None,
     out_channels: int,
     m: Sequence[int],
@@ -180,7 +182,7 @@ def _winograd_conv3d_backward(
 ) -> list[Tensor]:
     """The gradients asked for by `need` (in the order of _PARTS), without gaps."""
     weights = Weights(
-        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns
+        (out_channels, x.shape[1]), spatial, transform, winograd, left, right, gate, columns, blocks
     )
     names = frozenset(name for name, wanted in zip(_PARTS, need, strict=True) if wanted)
     tile = _tile(m, taps, stride, points)
@@ -209,7 +211,7 @@ def _laid_out_as(part: Tensor, gradient: Tensor) -> Tensor:
 
 @_winograd_conv3d.register_fake
 def _(
-    x, spatial, transform, winograd, left, right, gate, columns, bias, residual,
+    x, spatial, transform, winograd, left, right, gate, columns, blocks, bias, residual,
     out_channels, m, taps, stride, points, pad, relu, weight_bits, changing,
 ):  # fmt: skip
     size = reference.output_size(x.shape, _tile(m, taps, stride, points), tuple(pad))
@@ -220,7 +222,7 @@ def _(
 
 @_winograd_conv3d_backward.register_fake
 def _(
-    grad, x, spatial, transform, winograd, left, right, gate, columns, bias,
+    grad, x, spatial, transform, winograd, left, right, gate, columns, blocks, bias,
     out_channels, m, taps, stride, points, padding, need,
 ):  # fmt: skip
     parts = (x, spatial, winograd, left, right, gate, bias)
@@ -234,10 +236,10 @@ def _(
     ]
 
 
-# Positions of _PARTS among the operator's tensor arguments; transform and columns have no gradient,
-# and the residual's is that of the sum.
-_DIFFERENTIABLE = (0, 1, 3, 4, 5, 6, 8)
-_RESIDUAL = 9
+# Positions of _PARTS among the operator's tensor arguments; transform, columns and blocks have no
+# gradient, and the residual's is that of the sum.
+_DIFFERENTIABLE = (0, 1, 3, 4, 5, 6, 9)
+_RESIDUAL = 10
 # Of the arguments behind the tensors, those that the backward operator takes too.
 _GEOMETRY = 6
 

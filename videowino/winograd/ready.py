@@ -126,8 +126,10 @@ def _tensors(layer: "WinogradConv3d") -> list[Tensor | None]:
         *layer._parameters.values(),
         layer._buffers.get("weight"),
         layer.kept_columns,
+        layer.kept_blocks,
         layer.column_scale,
         layer.filter_transform,
+        layer.right_transform,
     ]
 
 

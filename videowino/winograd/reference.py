@@ -3,6 +3,7 @@
 This is the definition that every kernel is tested against.
 
 x: N C D H W;  U packed: P' C_out C_in with P' kept columns;  V: P' (N T) C_in;  M: P' (N T) C_out.
+Blocks of channels that a column is pruned in are zeros of U, which are multiplied here.
 Inside, clips are N D H W C (see `transforms`); both memory layouts of x are taken and kept.
 """
 
@@ -136,16 +137,26 @@ def weight_gradients(
         tile: As in `forward`.
         need: Which fields of `Gradients` to compute.
     """
-    du = du.flatten(1)
+    du = weights.unpruned(du.flatten(1))
     parts: dict[str, Tensor] = {}
     if "gate" in need:
         assert given.gate is not None
-        pairs = zip(du.split(_SUMMED, 1), weights.ungated(tile).split(_SUMMED, 1), strict=True)
-        gate = torch.stack([(a * b).sum(1) for a, b in pairs]).sum(0)
-        parts["gate"] = weights.spread(gate, 0, tile.positions).to(given.gate.dtype)
-    if weights.gate is not None:
+        parts["gate"] = weights.spread(_gate_gradient(du, weights, tile), -1, tile.positions).to(
+            given.gate.dtype
+        )
+    if weights.gate is not None and weights.gate.dim() == 1:
         du *= weights.pick(weights.gate, 0)[:, None]
+    elif weights.gate is not None:
+        du = weights.gated(du)
     return parts | part_gradients(du, weights, given, tile, need)
+
+
+def _gate_gradient(du: Tensor, weights: Weights, tile: Tile) -> Tensor:
+    assert weights.gate is not None
+    if weights.gate.dim() == 2:
+        return weights.gate_gradient(du * weights.ungated(tile))
+    pairs = zip(du.split(_SUMMED, 1), weights.ungated(tile).split(_SUMMED, 1), strict=True)
+    return torch.stack([weights.gate_gradient(a * b) for a, b in pairs]).sum(0)
 
 
 def part_gradients(
@@ -155,18 +166,30 @@ def part_gradients(
     parts: dict[str, Tensor] = {}
     if "spatial" in need:
         assert weights.spatial is not None
-        parts["spatial"] = (du.T @ weights.filter_rows(tile)).reshape(weights.spatial.shape)
+        filters = _part_gradient(du, weights, weights.filter_rows(tile))
+        parts["spatial"] = filters.reshape(weights.spatial.shape)
     if "winograd" in need:
         assert weights.winograd is not None
         full = weights.spread(du.T, 1, tile.positions)
         parts["winograd"] = full.reshape(weights.winograd.shape)
     if "left" in need:
-        assert weights.right is not None
-        parts["left"] = du.T @ weights.pick(weights.right, 1).T
+        parts["left"] = _part_gradient(du, weights, weights.kept_right().mT)
     if "right" in need:
-        assert weights.left is not None
-        parts["right"] = weights.spread((du @ weights.left).T, 1, tile.positions)
+        assert weights.left is not None and weights.right is not None
+        if weights.right.dim() == 2:
+            parts["right"] = weights.spread((du @ weights.left).T, 1, tile.positions)
+        else:
+            pairs = zip(weights.blockwise(du, 1), weights.blockwise(weights.left, 0), strict=True)
+            parts["right"] = torch.stack([(d @ left).T for d, left in pairs])
     return {name: value.to(getattr(given, name).dtype) for name, value in parts.items()}
+
+
+def _part_gradient(du: Tensor, weights: Weights, rows: Tensor) -> Tensor:
+    """Of a part that U is made of with rows, (P', k) or (B, P', k); returns (C_out * C_in, k)."""
+    if rows.dim() == 2:
+        return du.T @ rows
+    pairs = zip(weights.blockwise(du, 1), rows, strict=True)
+    return weights.together([d.T @ own for d, own in pairs], 0)
 
 
 def _groups(x: Tensor, tile: Tile, size: Triple, channels: tuple[int, int]) -> Iterator[slice]:

@@ -10,6 +10,12 @@
   Pruning", CVPR 2019). Its square is averaged over steps.
 * ``factor``: the share of it that the trained factors carry, sum_k R_kp dLoss/dR_kp. It needs no
   gate, and says nothing before the first step of `low_rank`, when the update is zero.
+
+By blocks of input channels, (B, P): ``magnitude`` and ``taylor`` are what they are, of a block's
+part of a column. ``reconstruction`` is the error that the removal itself adds, never less than that
+of an earlier one: blocks do not make up for each other. ``factor`` shares each column's score among
+blocks as sum_k L_ck dLoss/dL_ck is, so that squares add up to the column's: the factors' own
+gradients tell how much a column, or a block, carries, not both at once.
 """
 
 from typing import Any, Literal, get_args
@@ -17,13 +23,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from videowino.winograd.compensation import elimination_scores
+from videowino.winograd.blocks import block_count, block_slices, check_granularity
+from videowino.winograd.compensation import elimination_scores, output_gram
 from videowino.winograd.tile import Tile
 from videowino.winograd.transforms import column_gain
 
 Score = Literal["magnitude", "reconstruction", "taylor", "factor"]
 # Those made of weights, and those of gradients, which need training steps.
 WEIGHT_SCORES = ("magnitude", "reconstruction")
+_TINY = torch.finfo(torch.float32).tiny
 
 
 class ColumnScores(nn.Module):
@@ -34,12 +42,18 @@ class ColumnScores(nn.Module):
             by `scores`).
         score_steps: int64 buffer, how many steps went into it.
         score_decay: float32 buffer, the part of the running mean that is still its zero start.
+        block_score: (B, P) float32 buffer, as `column_score` by block; None unless `score_blocks`.
+        block_gate: (B, P) ones, multiplied with the gate while blocks are scored; else None.
     """
 
     tile: Tile
     gate: nn.Parameter
+    left: nn.Parameter | None
     right: nn.Parameter | None
+    in_channels: int
     column_score: Tensor
+    block_score: Tensor | None
+    block_gate: Tensor | None = None
     score_steps: Tensor
     score_decay: Tensor
     column_mask: Tensor
@@ -48,17 +62,37 @@ class ColumnScores(nn.Module):
         """U as it is applied, (C_out, C_in, P), or as it would be without a mask."""
         raise NotImplementedError
 
+    def kept_by_block(self) -> Tensor:
+        """(B, P) bool, the columns kept by each block."""
+        raise NotImplementedError
+
     def _create_scores(self, device: torch.device) -> None:
         self.register_buffer("column_score", torch.zeros(self.tile.positions, device=device))
         self.register_buffer("score_steps", torch.zeros((), dtype=torch.int64, device=device))
         self.register_buffer("score_decay", torch.ones((), device=device))
+        self.register_buffer("block_score", None)
+
+    def score_blocks(self, on: bool = True) -> None:
+        """Have `accumulate_scores` score blocks too, or no longer, what is held staying.
+
+        Scores start anew where none are held by block yet.
+        """
+        shape = block_count(self.in_channels), self.tile.positions
+        if on and self.block_score is None:
+            self.block_score = self.column_score.new_zeros(shape)
+            self.column_score.zero_()
+            self.score_steps.zero_()
+            self.score_decay.fill_(1)
+        gate = self.gate.detach().new_ones(shape).requires_grad_() if on else None
+        self.block_gate = gate
 
     def _apply(self, *args: Any, **kwargs: Any) -> "ColumnScores":
-        held = {name: getattr(self, name) for name in ("column_score", "score_decay")}
+        names = ("column_score", "score_decay", "block_score")
+        held = {name: getattr(self, name) for name in names}
         super()._apply(*args, **kwargs)
         for name, before in held.items():
             after = getattr(self, name)
-            if after.dtype != torch.float32:
+            if after is not None and after.dtype != torch.float32:
                 # Squared gradients are nothing in sixteen bits: they follow the layer to its
                 # device, never to its type.
                 setattr(self, name, before.to(after.device))
@@ -86,36 +120,51 @@ class ColumnScores(nn.Module):
         if kind in WEIGHT_SCORES:
             return
         importance = self._taylor() if kind == "taylor" else self._factor_taylor()
-        squared = importance.to(self.column_score.dtype).square()
-        if not bool(squared.isfinite().all()):
+        found = [(self.column_score, importance, self.column_mask)]
+        if self.block_gate is not None:
+            assert self.block_score is not None
+            by_block = self._block_taylor() if kind == "taylor" else self._block_factor(importance)
+            found.append((self.block_score, by_block, self.kept_by_block()))
+        squares = [new.to(mean.dtype).square() for mean, new, _ in found]
+        if not all(bool(squared.isfinite().all()) for squared in squares):
             return
-        updated = self.column_score.lerp(squared, 1 - momentum)
-        self.column_score.copy_(torch.where(self.column_mask, updated, self.column_score))
+        for (mean, _, kept), squared in zip(found, squares, strict=True):
+            mean.copy_(torch.where(kept, mean.lerp(squared, 1 - momentum), mean))
         self.score_decay.mul_(momentum)
         self.score_steps.add_(1)
 
-    def scores(self, kind: str = "held") -> Tensor:
+    def holds_scores(self, granularity: str = "column") -> bool:
+        """Whether scores were accumulated."""
+        held = granularity == "column" or self.block_score is not None
+        return held and int(self.score_steps) > 0
+
+    def scores(self, kind: str = "held", granularity: str = "column") -> Tensor:
         """(P,) importance of each column, in the terms of the module's header.
 
         Args:
             kind: A score, or "held": the accumulated one, and magnitude where there is none.
+            granularity: "column", or "block" for (B, P), that of each block of 16 input channels.
 
         Raises:
-            ValueError: Unknown kind, or a score of gradients of which none was accumulated.
+            ValueError: Unknown kind or granularity, or a score of gradients of which none was
+                accumulated.
         """
+        check_granularity(granularity)
         if kind == "held":
-            kind = "taylor" if int(self.score_steps) else "magnitude"
+            kind = "taylor" if self.holds_scores(granularity) else "magnitude"
         check_score(kind)
         if kind == "magnitude":
-            return self.magnitude()
+            return self.magnitude(granularity)
         if kind == "reconstruction":
-            return self.reconstruction()
-        if int(self.score_steps) == 0:
+            return self.reconstruction(granularity)
+        mean = self.column_score if granularity == "column" else self.block_score
+        if mean is None or not self.holds_scores(granularity):
+            by_block = "" if granularity == "column" else " by block"
             raise ValueError(
-                f"score={kind!r} needs gradients, and this layer has accumulated none; train "
-                "with it, or use 'magnitude' or 'reconstruction'"
+                f"score={kind!r} needs gradients, and this layer has accumulated none{by_block}; "
+                "train with it, or use 'magnitude' or 'reconstruction'"
             )
-        return (self.column_score / (1 - self.score_decay)).sqrt()
+        return (mean / (1 - self.score_decay)).sqrt()
 
     @torch.no_grad()
     def set_scores(self, columns: Tensor, scores: Tensor) -> None:
@@ -129,19 +178,34 @@ class ColumnScores(nn.Module):
         self.column_score[columns] = squares
 
     @torch.no_grad()
-    def magnitude(self) -> Tensor:
-        """(P,) share of the layer's output energy by weight norms, as its square root."""
-        norms = self.winograd_weight(masked=False).double().flatten(0, 1).norm(dim=0)
+    def magnitude(self, granularity: str = "column") -> Tensor:
+        """(P,), or (B, P), share of the layer's output energy by weight norms, as its root."""
+        norms = torch.stack([u.norm(dim=0) for u in self._unpruned(granularity)])
         weighted = norms * column_gain(self.tile).to(norms.device)
         total = weighted.norm()
-        return (weighted / total if total > 0 else weighted).float()
+        found = (weighted / total if total > 0 else weighted).float()
+        return found if granularity == "block" else found[0]
 
     @torch.no_grad()
-    def reconstruction(self) -> Tensor:
-        """(P,) share of the output's energy lost in greedy removal, as its square root."""
-        u = self.winograd_weight(masked=False).double().flatten(0, 1)
-        scores = elimination_scores(self.tile, u.T @ u)
-        return scores.float().to(self.column_score.device)
+    def reconstruction(self, granularity: str = "column") -> Tensor:
+        """(P,), or (B, P), share of the output's energy lost in greedy removal, as its root."""
+        moments = [(u.T @ u).cpu() for u in self._unpruned(granularity)]
+        lost = torch.stack([elimination_scores(self.tile, moment) for moment in moments])
+        if granularity == "block":
+            gram = output_gram(self.tile)
+            energy = torch.stack([(moment * gram).sum() for moment in moments])
+            whole = energy.sum().clamp_min(torch.finfo(energy.dtype).tiny)
+            ordered, order = (lost.square() * (energy / whole)[:, None]).sort(dim=1, stable=True)
+            added = ordered.diff(dim=1, prepend=torch.zeros_like(ordered[:, :1]))
+            lost = torch.empty_like(lost).scatter_(1, order, added.cummax(1).values.sqrt())
+        found = lost.float().to(self.column_score.device)
+        return found if granularity == "block" else found[0]
+
+    def _unpruned(self, granularity: str) -> list[Tensor]:
+        """U as if nothing were pruned, (C_out * C_in, P): of the layer, or of each block."""
+        u = self.winograd_weight(masked=False).double()
+        slices = block_slices(self.in_channels) if granularity == "block" else [slice(None)]
+        return [u[:, c].flatten(0, 1) for c in slices]
 
     def _taylor(self) -> Tensor:
         if self.gate.grad is None:
@@ -162,6 +226,29 @@ class ColumnScores(nn.Module):
                 "zero_grad"
             )
         return (self.right * self.right.grad).sum(0)
+
+    def _block_taylor(self) -> Tensor:
+        assert self.block_gate is not None
+        found, self.block_gate.grad = self.block_gate.grad, None
+        if found is None:
+            raise RuntimeError(
+                "the taylor score by block needs a forward and a backward pass since score_blocks"
+            )
+        # They add up to the gate's, which a gradient scaler may have put right meanwhile.
+        total, column = found.sum(0).norm(), self._taylor().norm()
+        return found * (column / total) if total > 0 else found
+
+    def _block_factor(self, columns: Tensor) -> Tensor:
+        assert self.left is not None and self.block_gate is not None
+        self.block_gate.grad = None
+        if self.left.grad is None:
+            raise RuntimeError(
+                "the factor score by block needs the gradient of left; call it after backward "
+                "and before zero_grad"
+            )
+        channels = (self.left * self.left.grad).sum(1).view(-1, self.in_channels).sum(0)
+        shares = torch.stack([channels[c].sum() for c in block_slices(self.in_channels)])
+        return columns * (shares / shares.norm().clamp_min(_TINY))[:, None]
 
 
 def check_score(kind: str) -> None:
