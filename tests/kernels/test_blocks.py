@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videowino.kernels import native
+from videowino.kernels import native, packed
 from videowino.kernels.cpu import backward, forward
 from videowino.kernels.problem import make_problem
 from videowino.winograd import Tile, WinogradConv3d, reference
@@ -161,6 +161,24 @@ def test_a_layer_s_kept_call_follows_its_blocks(parameterization):
             for _ in range(3):  # the second is prepared, the third by what is kept
                 assert relative(layer(x), exact) < 1e-4
         assert relative(layer(x).detach(), exact) < 1e-4
+
+
+@pytest.mark.parametrize("parameterization", ["spatial", "vanilla", "low_rank", "factored"])
+def test_a_weight_is_packed_once(parameterization, monkeypatch):
+    torch.manual_seed(0)
+    layer = WinogradConv3d(40, 24, 3, padding=1, parameterization=parameterization, rank=8).eval()
+    if parameterization == "low_rank":
+        torch.nn.init.normal_(layer.left, std=0.1)
+    layer.set_block_mask(torch.rand(3, layer.columns) < 0.5)
+    x, count, pack = torch.randn(1, 40, 4, 8, 8), [], packed.pack
+    monkeypatch.setattr(packed, "pack", lambda *args: count.append(1) or pack(*args))
+    with torch.no_grad():
+        first = [layer(x) for _ in range(3)][-1]
+        so_far = len(count)
+        assert torch.equal(layer(x), first) and len(count) == so_far
+        trained = layer.weight if layer.right is None else layer.right
+        trained.data *= 2  # which no version tells
+        assert relative(layer(x), first) > 0.01
 
 
 def test_the_packed_weight_holds_kept_blocks_alone():

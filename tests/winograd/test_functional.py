@@ -170,7 +170,8 @@ def test_opcheck(residual, relu, bits):
         (
             x, p["spatial"], None, p["winograd"], p["left"], p["right"], p["gate"],
             torch.arange(0, 144, 3), torch.ones(1, 48, dtype=torch.bool), p["bias"],
-            added if residual else None, 3, [2, 4, 4], [3, 3, 3], [1, 1, 1], "", [1] * 6, relu, bits, True,
+            added if residual else None,
+            3, [2, 4, 4], [3, 3, 3], [1, 1, 1], "", [1] * 6, relu, bits, True,
         ),
     )  # fmt: skip
 

@@ -92,6 +92,8 @@ class Ready:
         tensors = _tensors(layer)
         there = [tensor for tensor in tensors if tensor is not None]
         used = [parts[name] for name in ("spatial", "winograd", "left", "right")]
+        if layer.right_transform is not None:
+            used[-1] = layer.right  # what that of the parts is made of
         # Hooks and parametrizations make weights at each call, which are none of the layer's.
         own = all(
             part is None or any(part is one for one in there)
