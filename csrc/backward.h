@@ -50,25 +50,47 @@ static void gather_rows(const Plan& plan, const Spans& spans, const float* rows,
   }
 }
 
-// Zeros at other channels. Returns, with a weight, its sum of products with the rows.
-static float scatter_rows(const Plan& plan, const Spans& spans, const float* padded, float scale,
-                          const float* weight, float* rows) {
+// Zeros at other channels.
+static void scatter_rows(const Plan& plan, const Spans& spans, const float* padded, float* rows) {
   const int width = ceil_div(spans.channels(), kLanes) * kLanes;
-  float weighted = 0;
   for (int o = 0; o < plan.out.count; ++o, rows += plan.in.count, padded += width) {
     int done = 0;
     for (const vw_span* span = spans.first; span < spans.end; ++span) {
       for (; done < span->first; ++done) rows[done] = 0;
-      for (int i = 0; i < span->count; ++i, ++done) rows[done] = padded[span->before + i] * scale;
-      float sum = 0;
-      for (int i = 0; weight && i < span->count; ++i)
-        sum += weight[span->first + i] * padded[span->before + i];
-      weighted += sum;
+      for (int i = 0; i < span->count; ++i, ++done) rows[done] = padded[span->before + i];
     }
     for (; done < plan.in.count; ++done) rows[done] = 0;
-    if (weight) weight += plan.in.count;
   }
-  return weighted;
+}
+
+// Rows gathered of a column times its scales.
+static void scale_rows(const Plan& plan, const Spans& spans, const vw_weight& weight, int source,
+                       float* padded) {
+  const int width = ceil_div(spans.channels(), kLanes) * kLanes;
+  for (const vw_span* span = spans.first; span < spans.end; ++span)
+    for (int c = 0; c < span->count; c += kBlock) {
+      const float scale = scale_of(weight, source, span->first + c);
+      const int count = least(kBlock, span->count - c);
+      for (int o = 0; o < plan.out.count; ++o)
+        for (int i = 0; i < count; ++i) padded[ptrdiff_t(o) * width + span->before + c + i] *= scale;
+    }
+}
+
+// The gate's gradient of a column from that of its weight, gathered. gate: of the column.
+static void gate_of_rows(const Plan& plan, const Spans& spans, const float* rows,
+                         const float* padded, ptrdiff_t gate_block, float* gate) {
+  const int width = ceil_div(spans.channels(), kLanes) * kLanes;
+  for (const vw_span* span = spans.first; span < spans.end; ++span)
+    for (int c = 0; c < span->count; c += kBlock) {
+      const int count = least(kBlock, span->count - c);
+      float sum = 0;
+      for (int o = 0; o < plan.out.count; ++o) {
+        const float* const u = rows + ptrdiff_t(o) * plan.in.count + span->first + c;
+        const float* const du = padded + ptrdiff_t(o) * width + span->before + c;
+        for (int i = 0; i < count; ++i) sum += u[i] * du[i];
+      }
+      gate[(span->first + c) / kBlock * gate_block] += sum;
+    }
 }
 
 // Gradients asked for; those that are not are null.
@@ -76,7 +98,7 @@ struct Asked {
   const vw_weight* u;
   float* dx;
   const vw_weight* du;
-  float* gate;  // of each kept column: the sum of gradient times weight
+  float* gate;  // of each kept column: the sum of gradient times weight; zeros before, with spans
 };
 
 // The products of one slot whose column is kept for some channels, as slot_gradients. padded: memory
@@ -97,7 +119,8 @@ static void spans_gradients(const Plan& plan, const Asked& asked, int source, in
   float* const u = asked.u ? asked.u->values + column_of(*asked.u, source) : nullptr;
   if (asked.dx) {
     gather_rows(plan, spans, u, padded);
-    gemm_plain(plan, tiles, dm, {padded, row, scale_of(*asked.u, source)}, kept, places, dv);
+    scale_rows(plan, spans, *asked.u, source, padded);
+    gemm_plain(plan, tiles, dm, {padded, row, 1.0f}, kept, places, dv);
     for (int vector = 0, next = 0; vector < plan.in.vectors; ++vector)
       if (next < count && vectors[next] == vector)
         ++next;
@@ -110,10 +133,10 @@ static void spans_gradients(const Plan& plan, const Asked& asked, int source, in
   if (begun) gather_rows(plan, spans, du, sums);
   const Gradient gradient{sums, row, begun, last, false, 1.0f, nullptr};
   gemm_gradient(plan, tiles, v, dm, gradient, kept, places);
-  const float* const weight = asked.gate && last ? u : nullptr;
-  const float weighted =
-      scatter_rows(plan, spans, sums, last ? scale_of(*asked.du, source) : 1.0f, weight, du);
-  if (weight) asked.gate[source] = weighted;
+  if (last && asked.gate)
+    gate_of_rows(plan, spans, u, sums, asked.du->scale_block, asked.gate + source);
+  if (last) scale_rows(plan, spans, *asked.du, source, sums);
+  scatter_rows(plan, spans, sums, du);
 }
 
 // The products of one slot. v, dm, dv: its first tile; padded: memory for two columns of the weight
@@ -130,7 +153,7 @@ static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int t
   float* const wide_u = padded, *const wide_du = padded ? padded + plan.out.count * row : nullptr;
   if (padded && u) pad_rows(plan, u, wide_u);
   if (asked.dx)
-    gemm_plain(plan, tiles, dm, {padded ? wide_u : u, row, scale_of(*asked.u, source)}, plan.in,
+    gemm_plain(plan, tiles, dm, {padded ? wide_u : u, row, scale_of(*asked.u, source, 0)}, plan.in,
                places, dv);
   if (!asked.du) return;
   float* const du = asked.du->values + column_of(*asked.du, source);
@@ -140,7 +163,7 @@ static void slot_gradients(const Plan& plan, const Asked& asked, int slot, int t
                           begun,
                           last,
                           streamed && last && !begun && !padded,
-                          scale_of(*asked.du, source),
+                          scale_of(*asked.du, source, 0),
                           asked.gate ? (padded ? wide_u : u) : nullptr};
   const float weighted = gemm_gradient(plan, tiles, v, dm, gradient, plan.in, places);
   if (padded) unpad_rows(plan, wide_du, du);

@@ -42,6 +42,15 @@ static void rows_of(const float* panel, int count, int channels, float* to, ptrd
     for (int k = 0; k < count; ++k) to[c * step + k] = panel[k * kPanel + c];
 }
 
+// Input channels of a panel along C_in: those that have the same rows.
+static inline int panel_channels(const vw_factors& factors) {
+  return factors.rows_block ? least(kBlock, kPanel) : kPanel;
+}
+
+static inline const float* rows_at(const vw_factors& factors, int channel) {
+  return factors.rows + channel / kBlock * factors.rows_block;
+}
+
 // The parts of some neighbouring channels. pair: the first one's place among C_out x C_in; step:
 // from one to the next.
 static void load_parts(const vw_factors& factors, ptrdiff_t pair, ptrdiff_t step, int channels,
@@ -153,16 +162,17 @@ static void expand(const Plan& plan, const vw_factors& factors, float* u) {
     alignas(64) float rest[kPanel];
 #pragma omp for schedule(static)
     for (int o = 0; o < plan.out.count; ++o)
-      for (int c = 0; c < c_in; c += kPanel) {
-        const int channels = least(kPanel, c_in - c), vectors = channels / kLanes;
+      for (int c = 0; c < c_in; c += panel_channels(factors)) {
+        const float* const rows = rows_at(factors, c);
+        const int channels = least(panel_channels(factors), c_in - c), vectors = channels / kLanes;
         const ptrdiff_t pair = ptrdiff_t(o) * c_in + c;
         load_parts(factors, pair, 1, channels, panel.values);
         if (vectors)
-          panel_products(factors.rows, terms, 1, plan.columns, panel.values, kPanel, terms, vectors,
+          panel_products(rows, terms, 1, plan.columns, panel.values, kPanel, terms, vectors,
                    nullptr, streamed, u + pair, column);
         const int left = channels - vectors * kLanes;
         for (int kept = 0; left && kept < plan.columns; ++kept) {
-          panel_products(factors.rows + kept * terms, terms, 1, 1, panel.values + vectors * kLanes,
+          panel_products(rows + kept * terms, terms, 1, 1, panel.values + vectors * kLanes,
                    kPanel, terms, 1, nullptr, false, rest, 0);
           store_first(u + kept * column + pair + vectors * kLanes, load(rest), left);
         }
@@ -182,18 +192,19 @@ static void contract(const Plan& plan, const vw_factors& factors, const float* d
     alignas(64) float rest[kMaxColumns * kLanes];
 #pragma omp for schedule(static)
     for (int o = 0; o < plan.out.count; ++o)
-      for (int c = 0; c < c_in; c += kPanel) {
-        const int channels = least(kPanel, c_in - c), vectors = channels / kLanes;
+      for (int c = 0; c < c_in; c += panel_channels(factors)) {
+        const float* const rows = rows_at(factors, c);
+        const int channels = least(panel_channels(factors), c_in - c), vectors = channels / kLanes;
         const ptrdiff_t pair = ptrdiff_t(o) * c_in + c;
         if (vectors)
-          panel_products(factors.rows, 1, terms, terms, du + pair, column, plan.columns, vectors, nullptr,
+          panel_products(rows, 1, terms, terms, du + pair, column, plan.columns, vectors, nullptr,
                    false, panel.values, kPanel);
         const int left = channels - vectors * kLanes;
         if (left) {
           for (int kept = 0; kept < plan.columns; ++kept)
             store(rest + kept * kLanes,
                   load_first(du + kept * column + pair + vectors * kLanes, left));
-          panel_products(factors.rows, 1, terms, terms, rest, kLanes, plan.columns, 1, nullptr, false,
+          panel_products(rows, 1, terms, terms, rest, kLanes, plan.columns, 1, nullptr, false,
                    panel.values + vectors * kLanes, kPanel);
         }
         if (dspatial)

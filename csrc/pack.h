@@ -12,8 +12,8 @@ static inline ptrdiff_t column_of(const vw_weight& weight, int source) {
   return (weight.place ? weight.place[source] : source) * weight.column;
 }
 
-static inline float scale_of(const vw_weight& weight, int source) {
-  return weight.scale ? weight.scale[source] : 1.0f;
+static inline float scale_of(const vw_weight& weight, int source, int channel) {
+  return weight.scale ? weight.scale[channel / kBlock * weight.scale_block + source] : 1.0f;
 }
 
 // A square of the weight, rows and columns exchanged, or what is left of one at its edges.
@@ -51,8 +51,8 @@ static void pack_product(const Plan& plan, int product, const vw_weight& u, bool
       for (int c = 0; c < span->count; c += kLanes)
         for (int o = 0; o < there; o += kLanes)
           pack_square(from + o * u.out + (span->first + c) * u.in, u.out, u.in,
-                      least(kLanes, there - o), least(kLanes, span->count - c), scale_of(u, source),
-                      streamed, at + ptrdiff_t(span->before + c) * width + o, width);
+                      least(kLanes, there - o), least(kLanes, span->count - c),
+                      scale_of(u, source, span->first + c), streamed, at + ptrdiff_t(span->before + c) * width + o, width);
     for (int c = 0; c < spans.channels(); ++c)
       for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
   }
@@ -73,7 +73,7 @@ static void pack_columns(const Plan& plan, int group, int c, const vw_weight& u,
       const int source = plan.source[product], some = source < 0 ? 0 : outs;
       if (some) {
         const float* column = far + column_of(u, source);
-        const float scale = scale_of(u, source);
+        const float scale = scale_of(u, source, c);
         for (int j = 0; j < some; ++j) near[j] = column[j * u.out] * scale;
       }
       for (int j = some; j < least(kLanes, width - o); ++j) near[j] = 0;

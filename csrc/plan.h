@@ -13,6 +13,7 @@ namespace VW_ISA {
 constexpr int kMaxAlpha = 8;
 constexpr int kMaxSlots = kMaxAlpha * kMaxAlpha * kMaxAlpha;
 constexpr int kMaxStride = 2;
+constexpr int kBlock = 16;  // channels that spans are made of
 constexpr int kMaxPhases = kMaxStride * kMaxStride * kMaxStride;
 constexpr int kMaxColumns = kMaxSlots * kMaxPhases;
 // Of output channels, in the registers of one GEMM tile.

@@ -66,6 +66,7 @@ typedef struct {
   int64_t column, out, in;
   const int32_t* place;
   const float* scale; /* of each kept column, or null: applied is a column times its scale */
+  int64_t scale_block; /* from the scales of sixteen input channels to the next ones'; 0: shared */
 } vw_weight;
 
 /* To the layout that vw_forward reads, times the scale; always in 32 bits. */
@@ -75,6 +76,7 @@ VW_API void vw_pack(const vw_problem* problem, const vw_weight* u, float* packed
    the taps of a filter (C_out, C_in, taps) and then the columns of left (C_out * C_in, rank). */
 typedef struct {
   const float* rows;    /* kept columns x (taps + rank) */
+  int64_t rows_block;   /* from the rows of sixteen input channels to the next ones'; 0: shared */
   const float* scale;   /* of each kept column, or null */
   const float* spatial;
   int32_t taps;         /* 0 without spatial, at most 27 */
@@ -82,7 +84,7 @@ typedef struct {
   int32_t rank;         /* 0 without left, at most VW_MOST_RANK */
 } vw_factors;
 
-/* As vw_pack, for columns that have all channels; 0, or 1 where memory is lacking. */
+/* As vw_pack, for columns that have all channels and share rows; 0, or 1 where memory is lacking. */
 VW_API int vw_pack_factors(const vw_problem* problem, const vw_factors* factors, float* packed);
 
 /* U without the scale, (kept columns, C_out, C_in); of all channels. */
@@ -145,7 +147,8 @@ VW_API const char* vw_isa(void);
    beside it, have an in stride of 1 and an out stride of C_in. 0, or 1 where memory is lacking.
    u: needed for dx and gate.  dx: as x.  du: times the scale; columns that are not kept stay as they
    are, channels that a kept one is not kept for become 0.  gate: of each kept column, the sum of u
-   times its gradient before the scale; with du. */
+   times its gradient before the scale, laid out as the scale is; with du. Scales by sixteen channels
+   want spans. */
 VW_API int vw_backward(const vw_problem* problem, const float* x, const float* dy,
                        const vw_weight* u, float* dx, const vw_weight* du, float* gate);
 

@@ -78,11 +78,11 @@ bool exercise_factors(const vw_problem& p, const std::vector<float>& scale) {
   const std::vector<float> rows = random_floats(columns * (taps + rank));
   const std::vector<float> spatial = random_floats(channels * taps),
                            left = random_floats(channels * rank);
-  const vw_factors factors{rows.data(),    scale.data(), taps ? spatial.data() : nullptr, taps,
+  const vw_factors factors{rows.data(), 0, scale.data(), taps ? spatial.data() : nullptr, taps,
                            rank ? left.data() : nullptr, rank};
   std::vector<float> u(columns * channels), packed(vw_packed_bytes(&p) / 4), again(packed.size());
   vw_expand(&p, &factors, u.data());
-  const vw_weight weight{u.data(), int64_t(channels), p.in_channels, 1, nullptr, scale.data()};
+  const vw_weight weight{u.data(), int64_t(channels), p.in_channels, 1, nullptr, scale.data(), 0};
   vw_pack(&p, &weight, packed.data());
   if (vw_pack_factors(&p, &factors, again.data())) return false;
   double difference = 0;
@@ -180,15 +180,18 @@ bool exercise() {
   const size_t stored = all ? positions : columns.size();
   const std::vector<float> x = random_floats(in), dy = random_floats(out);
   std::vector<float> u = random_floats(stored * channels);
-  const std::vector<float> scale = random_floats(columns.size());
+  const int64_t scale_block = p.spans && between(0, 1) ? p.columns : 0;
+  const int blocks = scale_block ? (p.in_channels + 15) / 16 : 1;
+  const std::vector<float> scale = random_floats(columns.size() * blocks);
   const vw_weight weight{u.data(), int64_t(channels), p.in_channels, 1,
-                         all ? columns.data() : nullptr, scale.data()};
+                         all ? columns.data() : nullptr, scale.data(), scale_block};
   std::vector<float> packed(vw_packed_bytes(&p) / 4), y(out), dx(in), du(u.size()),
-      gate(columns.size());
+      gate(scale.size());
   vw_pack(&p, &weight, packed.data());
   vw_epilogue nothing{};
   if (vw_forward(&p, x.data(), packed.data(), &nothing, y.data())) return false;
-  const vw_weight gradient{du.data(), weight.column, weight.out, 1, weight.place, weight.scale};
+  const vw_weight gradient{du.data(), weight.column, weight.out, 1, weight.place, weight.scale,
+                           scale_block};
   if (vw_backward(&p, x.data(), dy.data(), &weight, dx.data(), &gradient, gate.data()))
     return false;
   const double size = norm(dy) * norm(y) + norm(x) * norm(dx), product = dot(dy, y);
@@ -264,7 +267,7 @@ bool exercise_strides() {
   const std::vector<float> x = random_floats(in);
   const int64_t channels = int64_t(p.in_channels) * p.out_channels;
   const std::vector<float> u = random_floats(positions * channels);
-  const vw_weight weight{const_cast<float*>(u.data()), channels, p.in_channels, 1, nullptr, nullptr};
+  const vw_weight weight{const_cast<float*>(u.data()), channels, p.in_channels, 1, nullptr, nullptr, 0};
   std::vector<float> packed(vw_packed_bytes(&p) / 4), y(out);
   vw_pack(&p, &weight, packed.data());
   vw_epilogue nothing{};

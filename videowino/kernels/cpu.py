@@ -18,6 +18,7 @@ from videowino.kernels.prepared import Prepared
 from videowino.kernels.problem import fits, make_problem
 from videowino.kernels.watch import Watch
 from videowino.winograd import reference
+from videowino.winograd.blocks import block_count
 from videowino.winograd.finish import PLAIN, Finish
 from videowino.winograd.tile import Tile
 from videowino.winograd.weights import Gradients, Weights
@@ -137,9 +138,10 @@ def backward(
     dx = pool.empty(x.shape, layout) if "x" in need else None
     du = _gradient_of(weights, tile, need) if need - {"x", "bias"} else None
     gate = None
-    by_block = weights.gate is not None and weights.gate.dim() == 2  # gates that it does not know
-    if "gate" in need and not by_block:
-        gate = torch.zeros(problem.columns, dtype=torch.float32, device="cpu")
+    if "gate" in need:
+        assert weights.gate is not None
+        shape = (*weights.gate.shape[:-1], problem.columns)
+        gate = torch.zeros(shape, dtype=torch.float32, device="cpu")
     if not dy.numel():
         for part in (dx, None if du is None else du.values):
             if part is not None:
@@ -155,10 +157,7 @@ def backward(
     ):
         raise MemoryError(f"no memory for the blocks of a Winograd convolution {tile}")
     parts: dict[str, Tensor] = {}
-    if du is not None and by_block:
-        single = weights.to(torch.float32)
-        parts = reference.weight_gradients(du.values, single, weights, tile, need)
-    elif du is not None:
+    if du is not None:
         parts = _parts_of(du, gate, weights, tile, need)
         if factors is not None:
             found = factors.contract(du.values, need, problem, library)
@@ -177,8 +176,6 @@ def backward(
 def _gradient_of(weights: Weights, tile: Tile, need: frozenset[str]) -> Plain:
     """Memory for U's gradient: all columns, zero where pruned, for `winograd`; else kept ones."""
     columns, scale = weights.columns, weights.to(torch.float32).kept_gate()
-    if scale is not None and scale.dim() == 2:
-        need, scale = frozenset(), None
     if columns is None or "winograd" not in need:
         count = tile.positions if columns is None else len(columns)
         return Plain(
@@ -203,11 +200,15 @@ def _parts_of(
     parts: dict[str, Tensor] = {}
     if gate is not None:
         assert weights.gate is not None
-        parts["gate"] = weights.spread(gate, 0, tile.positions).to(weights.gate.dtype)
+        parts["gate"] = weights.spread(gate, -1, tile.positions).to(weights.gate.dtype)
     if "winograd" in need:
         assert weights.winograd is not None
         parts["winograd"] = du.values.permute(1, 2, 0).to(weights.winograd.dtype)
     return parts
+
+
+def _has_gates_by_block(weights: Weights) -> bool:
+    return weights.gate is not None and weights.gate.dim() == 2
 
 
 def _problem_of(
@@ -218,6 +219,9 @@ def _problem_of(
     weight_bits: int = 32,
 ) -> tuple[native.Problem, tuple[int, ...]]:
     columns, blocks, out_channels = weights.columns, weights.blocks, weights.channels[0]
+    if blocks is None and (weights.differ_by_block or _has_gates_by_block(weights)):
+        count = tile.positions if columns is None else len(columns)
+        blocks = torch.ones(block_count(weights.channels[1]), count, dtype=torch.bool)
     if columns is not None and (columns.dtype != torch.int64 or columns.dim() != 1):
         raise ValueError(
             f"columns is {columns.dtype} {tuple(columns.shape)}; give the kept ones' numbers, "
@@ -235,6 +239,6 @@ def _problem_of(
         padding,
         torch.get_num_threads(),
         weight_bits,
-        None if blocks is None else blocks.numpy().tobytes(),
+        None if blocks is None else blocks.contiguous().numpy().tobytes(),
     )
     return problem, (x.shape[0], out_channels, *size)

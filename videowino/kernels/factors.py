@@ -14,6 +14,7 @@ from torch import Tensor
 from videowino.kernels.memory import pool
 from videowino.kernels.native import MOST_RANK, MOST_TAPS, Problem, address
 from videowino.kernels.native import Factors as NativeFactors
+from videowino.winograd.blocks import block_count
 from videowino.winograd.tile import Tile
 from videowino.winograd.weights import Weights
 
@@ -23,8 +24,8 @@ class Factors:
     """``vw_factors``, all float32 and contiguous.
 
     Attributes:
-        rows: (P', terms).
-        scale: (P',) or None.
+        rows: (P', terms), or (B, P', terms) by blocks of input channels.
+        scale: (P',), (B, P') or None.
         spatial: (C_out, C_in, r_d, r_h, r_w) or None.
         left: (C_out * C_in, s) or None.
     """
@@ -36,12 +37,8 @@ class Factors:
 
     @classmethod
     def of(cls, weights: Weights, tile: Tile) -> "Factors | None":
-        """None where the weight is not only factors, or not as the kernel takes them.
-
-        It takes so many terms, and the same filter transform, `right` and gates for all channels.
-        """
-        gates = weights.gate is not None and weights.gate.dim() == 2
-        if weights.winograd is not None or weights.differ_by_block or gates:
+        """None where the weight is not only factors, or has more terms than the kernel takes."""
+        if weights.winograd is not None:
             return None
         parts = weights.to(torch.float32)
         rows, spatial, left = [], None, None
@@ -50,16 +47,20 @@ class Factors:
             rows.append(parts.filter_rows(tile))
         if parts.left is not None:
             left = parts.left.contiguous()
-            rows.append(parts.kept_right().T)
+            rows.append(parts.kept_right().mT)
         if prod(tile.taps) > MOST_TAPS or (left is not None and left.shape[1] > MOST_RANK):
             return None
-        return cls(torch.cat(rows, 1), parts.kept_gate(), spatial, left)
+        if weights.differ_by_block:
+            blocks = block_count(weights.channels[1])
+            rows = [part.expand(blocks, -1, -1) for part in rows]
+        return cls(torch.cat(rows, -1), parts.kept_gate(), spatial, left)
 
     def native(self) -> NativeFactors:
         """What to hand over; it holds addresses, so keep the tensors."""
         spatial, left = self.spatial, self.left
         return NativeFactors(
             self.rows.data_ptr(),
+            self.rows.stride(0) if self.rows.dim() == 3 else 0,
             address(self.scale),
             address(spatial),
             0 if spatial is None else prod(spatial.shape[2:]),

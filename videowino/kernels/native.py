@@ -68,6 +68,7 @@ class Weight(ctypes.Structure):
         ("in_", ctypes.c_int64),
         ("place", ctypes.c_void_p),
         ("scale", ctypes.c_void_p),
+        ("scale_block", ctypes.c_int64),
     )
 
 
@@ -76,6 +77,7 @@ class Factors(ctypes.Structure):
 
     _fields_ = (
         ("rows", ctypes.c_void_p),
+        ("rows_block", ctypes.c_int64),
         ("scale", ctypes.c_void_p),
         ("spatial", ctypes.c_void_p),
         ("taps", ctypes.c_int32),

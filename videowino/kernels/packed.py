@@ -56,7 +56,7 @@ class Plain:
     Attributes:
         values: (columns, C_out, C_in) float32, any strides.
         place: Where the kept columns are among those of `values`; None where they are all.
-        scale: (P',) of the kept columns, or None.
+        scale: (P',) of the kept columns, (B, P') by blocks of input channels, or None.
     """
 
     values: Tensor
@@ -68,8 +68,6 @@ class Plain:
         """The sum of the parts in float32 without copies where that can be, gates beside it."""
         parts = weights.to(torch.float32)
         scale = parts.kept_gate()
-        if scale is not None and scale.dim() == 2:  # the kernel knows gates of columns alone
-            return cls(parts.packed(tile))
         if parts.winograd is not None and parts.spatial is None and parts.left is None:
             place = None if parts.columns is None else parts.columns.to(torch.int32)
             return cls(parts.winograd.permute(2, 0, 1), place, scale)
@@ -89,6 +87,7 @@ class Plain:
             *self.values.stride(),
             address(self.place),
             address(self.scale),
+            0 if self.scale is None or self.scale.dim() == 1 else self.scale.stride(0),
         )
 
 
@@ -100,7 +99,7 @@ def pack(weights: Weights, tile: Tile, problem: Problem, library: ctypes.CDLL) -
         wide.weight_bits = 32
     packed = pool.flat(-(-library.vw_packed_bytes(wide) // 4))
     factors = Factors.of(weights, tile)
-    if factors is None or weights.blocks is not None:
+    if factors is None or problem.spans:
         u = plain(weights, tile, factors, problem, library)  # kept while the kernel reads it
         library.vw_pack(wide, u.native(), packed.data_ptr())
     elif library.vw_pack_factors(wide, factors.native(), packed.data_ptr()):
