@@ -133,7 +133,7 @@ def test_a_resumed_run_and_its_average(make_wide, make_trainer, data, tmp_path):
     ("options", "message"),
     [
         ({"granularity": "row"}, "granularity='row': one of column, block"),
-        ({"granularity": "block", "budget": "time"}, "budget=time: times are measured of whole"),
+        ({"granularity": "block", "budget": "time"}, "budget='time': times are measured of whole"),
         ({"granularity": "block", "speedup": 2.0}, "speedup=2.0: times are measured of whole"),
         ({"granularity": "block", "schedule": "regrow"}, "schedule='regrow': whole columns"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from videowino.cli import require
 from videowino.training.column_cuts import exchange, masks_for, scores_of, set_masks
+from videowino.training.column_options import Budget, Schedule, Unit, check_options, chosen
 from videowino.training.length import length_of
 from videowino.training.schedules import cubic_sparsity, regrow_share
 from videowino.training.time_budget import TimeBudget
@@ -21,11 +22,6 @@ from videowino.winograd.columns import column_sparsity
 from videowino.winograd.probe import ColumnProbe
 from videowino.winograd.scores import WEIGHT_SCORES, Score
 
-Schedule = Literal["cubic", "one_shot", "regrow"]
-Budget = Literal["uniform", "global", "time"]
-Unit = Literal["fraction", "epoch", "step"]
-
-_SPARSITY = 0.5
 _PROBED = 3  # steps before a cut in which pruned columns are probed: one alone is noise
 
 
@@ -91,63 +87,27 @@ class ColumnSparsity(pl.Callback):
         regrow: float = 0.3,
         granularity: Granularity = "column",
     ) -> None:
-        require(
-            sparsity is None or speedup is None,
-            f"sparsity={sparsity} and speedup={speedup}: give one of them",
-        )
-        require(
-            speedup is None or budget in (None, "time"),
-            f"speedup={speedup} with budget={budget!r}: columns go by time then; leave budget out",
-        )
-        sparsity = _SPARSITY if sparsity is None else sparsity
-        budget = budget or ("uniform" if speedup is None else "time")
-        require(0 <= sparsity < 1, f"sparsity={sparsity}: from 0 to below 1")
-        require(speedup is None or speedup > 0, f"speedup={speedup}: above 0")
-        require(0 <= regrow <= 1, f"regrow={regrow}: a share, from 0 to 1")
-        for name, value, choices in (
-            ("score", score, Score),
-            ("budget", budget, Budget),
-            ("schedule", schedule, Schedule),
-            ("unit", unit, Unit),
-            ("granularity", granularity, Granularity),
-        ):
-            known = get_args(choices)
-            require(value in known, f"{name}={value!r}: one of {', '.join(known)}")
-        require(start >= 0, f"start={start}: 0 or more")
-        require(
-            schedule == "one_shot" or end >= start,
-            f"end={end}: the schedule ends before it starts (start={start})",
-        )
-        last = start if schedule == "one_shot" else end
-        require(
-            unit != "fraction" or last <= 1,
-            f"{'start' if schedule == 'one_shot' else 'end'}={last}: a fraction of the training is "
-            "at most 1; set unit to epoch or step for absolute times",
-        )
-        require(every >= 1, f"every={every}: at least 1")
-        require(0 <= momentum < 1, f"momentum={momentum}: from 0 to below 1")
-        require(
-            schedule != "regrow" or score == "taylor",
-            f"schedule='regrow' with score={score!r}: what would come back is measured as taylor "
-            "is; use that",
-        )
-        require(
-            granularity == "column" or budget != "time",
-            f"granularity='block' with {'budget' if speedup is None else 'speedup'}="
-            f"{budget if speedup is None else speedup}: times are measured of whole columns; use "
-            "budget uniform or global with a sparsity, or granularity column",
-        )
-        require(
-            granularity == "column" or schedule != "regrow",
-            "granularity='block' with schedule='regrow': whole columns are what comes back; use "
-            "cubic or one_shot, or granularity column",
+        sparsity, budget = chosen(sparsity, speedup, budget)
+        check_options(
+            sparsity=sparsity,
+            speedup=speedup,
+            score=score,
+            budget=budget,
+            schedule=schedule,
+            start=start,
+            end=end,
+            unit=unit,
+            every=every,
+            momentum=momentum,
+            regrow=regrow,
+            granularity=granularity,
         )
         self.sparsity = sparsity
         self.speedup = speedup
         self.score = score
         self.budget = budget
         self.schedule = schedule
-        self.start, self.end = start, last
+        self.start, self.end = start, start if schedule == "one_shot" else end
         self.unit = unit
         self.every = every
         self.momentum = momentum
@@ -326,6 +286,11 @@ class ColumnSparsity(pl.Callback):
             layer.accumulate_scores(self.score, self.momentum)
             if layer.probe is not None:
                 layer.probe.gather()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave no gates by block, where training ended before the last cut."""
+        for layer in winograd_layers(pl_module).values():
+            layer.score_blocks(False)
 
     def on_train_batch_end(
         self,
