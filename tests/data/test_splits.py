@@ -10,6 +10,7 @@ from videowino.data.splits import (
     carve,
     class_folders,
     group_of,
+    inside,
     keep_present,
     limit,
     listed_videos,
@@ -64,6 +65,17 @@ def test_list_that_disagrees_with_the_classes(tmp_path, line, message):
     path = written(tmp_path / "trainlist01.txt", line)
     with pytest.raises(ValueError, match=f"trainlist01.txt: .*{message}"):
         listed_videos(path, tmp_path, ["A", "B"])
+
+
+@pytest.mark.parametrize("name", ["../x/a.avi", "/etc/a.avi", "a/../../b.avi", "a\0.avi"])
+def test_names_that_lead_out_of_the_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="l.txt: .* leads out of the data's folder"):
+        inside(tmp_path, name, Path("l.txt"))
+    path = tmp_path / "trainlist01.txt"
+    path.write_text(f"{name}\n")
+    folder = name.rpartition("/")[0]
+    with pytest.raises(ValueError, match="leads out"):
+        listed_videos(path, tmp_path / "videos", [folder])
 
 
 def test_groups_of_names():

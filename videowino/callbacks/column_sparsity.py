@@ -14,6 +14,7 @@ from videowino.cli import require
 from videowino.training.column_cuts import exchange, masks_for, scores_of, set_masks
 from videowino.training.column_options import Budget, Schedule, Unit, check_options, chosen
 from videowino.training.length import length_of
+from videowino.training.same_masks import check_same_masks
 from videowino.training.schedules import cubic_sparsity, regrow_share
 from videowino.training.time_budget import TimeBudget
 from videowino.winograd import winograd_layers
@@ -260,6 +261,7 @@ class ColumnSparsity(pl.Callback):
             optimizers=trainer.optimizers,
             keep_weights=bool(self.regrow) and not self.compensate,
         )
+        check_same_masks(trainer, layers)
         if not self._scores_blocks(step):
             for layer in layers.values():
                 layer.score_blocks(False)

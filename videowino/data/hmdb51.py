@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from videowino.data.datamodule import VideoDataModule
-from videowino.data.splits import Video, class_folders, read_lines
+from videowino.data.splits import Video, class_folders, inside, read_lines
 from videowino.data.ucf101 import videos_folder
 
 _UNUSED, _TRAIN, _TEST = "0", "1", "2"  # the marks of the lists
@@ -38,7 +38,7 @@ class HMDB51(VideoDataModule):
                 file, _, mark = line.rpartition(" ")
                 if mark not in marked or not file:
                     raise ValueError(f"{path}: cannot read {line!r}; expected 'name.avi 0|1|2'")
-                video = folder / name / file.strip()
+                video = inside(folder / name, file.strip(), path)
                 marked[mark].append(Video(video, labels[name], source_of(video)))
         return marked[_TRAIN], marked[_TEST]
 

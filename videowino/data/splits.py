@@ -9,7 +9,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".mp4", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"}
@@ -66,7 +66,8 @@ def listed_videos(path: Path, folder: Path, class_names: Sequence[str]) -> list[
     (train lists have one, from 1) must agree with it.
 
     Raises:
-        ValueError: a line has no class folder, an unknown one, or a number that disagrees.
+        ValueError: a line has no class folder, an unknown one, or a number that disagrees, or its
+            name leads out of the folder.
     """
     labels = {name: label for label, name in enumerate(class_names)}
     videos = []
@@ -81,8 +82,25 @@ def listed_videos(path: Path, folder: Path, class_names: Sequence[str]) -> list[
                 f"{path}: {line!r} has class number {number}, "
                 f"the class list gives {class_name} the number {label + 1}"
             )
-        videos.append(Video(folder / name, label, group_of(folder / name)))
+        video = inside(folder, name, path)
+        videos.append(Video(video, label, group_of(video)))
     return videos
+
+
+def inside(folder: Path, name: str, source: Path) -> Path:
+    """The file of that name below a folder.
+
+    Args:
+        folder: of the data.
+        name: as a list has it.
+        source: the list, for the message.
+
+    Raises:
+        ValueError: the name leads out of the folder.
+    """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+        raise ValueError(f"{source}: {name!r} leads out of the data's folder; mend the list")
+    return folder / name
 
 
 def group_of(path: Path) -> str:
