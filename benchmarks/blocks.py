@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmarks.conv3d_table import geometric_mean
 from benchmarks.layers import NETWORKS, Layer, conv_of, layers
 from videowino.cli import run as run_main
-from videowino.evaluation.environment import describe
+from videowino.environment import describe
 from videowino.kernels import native
 from videowino.timing import alternate
 from videowino.training.checkpoint import load_classifier
