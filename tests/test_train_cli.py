@@ -611,7 +611,8 @@ def test_checkpoint_every_so_many_steps(base, tmp_path, monkeypatch):
     run = str(tmp_path / "run")
     main(["fit", "--config", base, "--run", run, "--checkpoint_every", "1"])
     assert sorted(set(saved)) == [(step, "last.ckpt") for step in (1, 2, 3, 4)]
-    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["last.ckpt"]
+    files = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert files == [".lock", "last-before.ckpt", "last.ckpt"]
 
 
 # What it says to bad input.
