@@ -1,10 +1,14 @@
 """Every form of a network computes the same, and the one that is faster is taken."""
 
+from functools import partial
+from itertools import count
+
 import pytest
 import torch
 from torch import nn
 
 from videowino.fastest import OneDnnConv3d, in_fastest_form
+from videowino.timing import time_models
 
 CLIP = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))[None]
 onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="no oneDNN here")
@@ -69,6 +73,9 @@ def test_a_network_that_was_trained_channels_last_is_tried_channels_first():
 def test_the_budget_buys_more_than_three_looks(monkeypatch):
     calls = []
     monkeypatch.setattr(Layout, "forward", lambda self, x: calls.append(1) or self.conv(x))
+    milliseconds = count()
+    clocked = partial(time_models, clock=lambda: next(milliseconds) / 1e3)
+    monkeypatch.setattr("videowino.fastest.time_models", clocked)
     in_fastest_form(Layout(torch.contiguous_format), CLIP, budget=0)
     few = len(calls)
     in_fastest_form(Layout(torch.contiguous_format), CLIP, budget=0.2)
