@@ -52,7 +52,8 @@ static void pack_product(const Plan& plan, int product, const vw_weight& u, bool
         for (int o = 0; o < there; o += kLanes)
           pack_square(from + o * u.out + (span->first + c) * u.in, u.out, u.in,
                       least(kLanes, there - o), least(kLanes, span->count - c),
-                      scale_of(u, source, span->first + c), streamed, at + ptrdiff_t(span->before + c) * width + o, width);
+                      scale_of(u, source, span->first + c), streamed,
+                      at + ptrdiff_t(span->before + c) * width + o, width);
     for (int c = 0; c < spans.channels(); ++c)
       for (int o = there; o < width; ++o) at[int64_t(c) * width + o] = 0;
   }

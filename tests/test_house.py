@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "videowino"
 
 # Each part may import itself, the parts of the lines above, and the leaves; a leaf only leaves.
-LEAVES = {"compat", "timing", "fastest", "cli"}
+LEAVES = {"compat", "timing", "fastest", "cli", "files"}
 ORDER = [
     {"winograd"},
     {"kernels", "multiplications"},

@@ -1,10 +1,5 @@
 """The CPU kernel with columns pruned by blocks of channels, against the reference in float64."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -204,7 +199,7 @@ def test_a_kept_column_without_blocks_is_refused():
 
 
 @pytest.mark.parametrize("isa", ["avx2", "baseline"])
-def test_other_instruction_sets(isa):
+def test_other_instruction_sets(isa, run_on):
     code = (
         "import tests.kernels.test_blocks as t, torch\n"
         "for seed in range(12):\n"
@@ -223,11 +218,4 @@ def test_other_instruction_sets(isa):
         "    assert t.relative(a.x, b.x) < 1e-4, seed\n"
         "    assert t.relative(a.gate, b.gate) < 1e-3, seed\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"VIDEOWINO_ISA": isa},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    run_on(isa, code)

@@ -1,8 +1,6 @@
 """The CPU kernel against conv3d in float64 and against the reference, however it is called."""
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -278,7 +276,7 @@ def test_wide_layers_share_blocks_between_threads(channels, tile, threads):
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
-def test_every_instruction_set(isa):
+def test_every_instruction_set(isa, run_on):
     """In a process of its own: the library chooses once."""
     code = """
 import torch, torch.nn.functional as F
@@ -294,18 +292,11 @@ for c_in, c_out, last in ((3, 17, True), (40, 24, False), (64, 112, True)):
     exact = F.conv3d(x.double(), weight.double(), padding=1)
     assert ((y - exact).norm() / exact.norm()).item() < 1e-5
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"VIDEOWINO_ISA": isa},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    said = run_on(isa, code)
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     needed = {"baseline": "", "avx2": "avx2", "avx512": "avx512vl"}[isa]
     expected = isa if needed in flags else "baseline"
-    assert done.stdout.split() == [expected]
+    assert said.split() == [expected]
 
 
 def test_identical_from_run_to_run(threads):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
+from videowino.training.processes import largest_of_processes
 from videowino.training.say import say
 
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
@@ -81,10 +81,7 @@ class CleanStop(pl.Callback):
         Raises:
             SystemExit: with 128 and the signal's number.
         """
-        asked = self._asked
-        if trainer.world_size > 1:
-            note = torch.tensor(float(asked), device=pl_module.device)
-            asked = int(trainer.strategy.reduce(note, reduce_op="max"))
+        asked = largest_of_processes(trainer, self._asked)
         if not asked:
             return
         what = f"{_NAMES.get(signal.Signals(asked), signal.Signals(asked).name)}: stopped after "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +13,7 @@ from torch.optim import Optimizer
 
 from videowino.cli import require
 from videowino.training.diagnosis import first_not_finite
+from videowino.training.processes import largest_of_processes
 from videowino.training.say import say
 
 
@@ -38,7 +38,7 @@ class FiniteSteps(pl.Callback):
         self.most = most
         self.skipped = 0
         self._in_a_row = 0
-        self._loss = 0.0
+        self._loss = torch.zeros(())  # largest of an accumulated step's, or not finite
         self._norms: list[tuple[Tensor, Tensor]] | None = None  # (statistic, as it was)
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,15 +55,15 @@ class FiniteSteps(pl.Callback):
         """Remember the norms' statistics before the first batch of a step."""
         self._clip = batch["clip"]
         if self._norms is None:
-            self._loss = 0.0
+            self._loss = torch.zeros((), device=pl_module.device)
             norms = [m for m in pl_module.modules() if isinstance(m, _BatchNorm)]
             self._norms = [(b, b.clone()) for norm in norms for b in norm.buffers()]
 
     def on_before_backward(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor
     ) -> None:
-        """Keep the loss: the largest of an accumulated step's, or one that is not finite."""
-        self._loss = max(self._loss, abs(float(loss.detach())), key=_badness)
+        """Keep the loss, on its device: to look at it here would wait for it."""
+        self._loss = torch.maximum(self._loss, loss.detach().abs())  # NaN if one of them is
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
@@ -77,17 +77,18 @@ class FiniteSteps(pl.Callback):
             trainer.precision_plugin.scaler is not None
         )
         norms, self._norms = self._norms or [], None
-        bad = not math.isfinite(self._loss)
+        bad_loss = not bool(torch.isfinite(self._loss))
+        bad = bad_loss
         if not scaled:
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             total = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
             bad = bad or not bool(torch.isfinite(total))
-        if not _any_process(trainer, pl_module, bad):
+        if not largest_of_processes(trainer, bad):
             self._in_a_row = 0
             return
         self.skipped += 1
         self._in_a_row += 1
-        what = "loss" if not math.isfinite(self._loss) else "gradient"
+        what = "loss" if bad_loss else "gradient"
         if self._in_a_row >= self.most:
             raise ValueError(self._farewell(trainer, pl_module, what))
         for statistic, before in norms:
@@ -109,15 +110,3 @@ class FiniteSteps(pl.Callback):
             f"row, so training stops; the last checkpoint is as good as it was. {found}A lower "
             "model.lr, a longer model.warmup_epochs or trainer.gradient_clip_val may keep it finite"
         )
-
-
-def _badness(value: float) -> float:
-    return value if math.isfinite(value) else math.inf
-
-
-def _any_process(trainer: pl.Trainer, pl_module: pl.LightningModule, bad: bool) -> bool:
-    """Whether it is so in any of the processes, which must all do the same."""
-    if trainer.world_size == 1:
-        return bad
-    flag = torch.tensor(float(bad), device=pl_module.device)
-    return bool(trainer.strategy.reduce(flag, reduce_op="max"))

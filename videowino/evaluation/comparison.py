@@ -53,6 +53,12 @@ class Speed:
     speedup: float
     form: str
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Speedups at both ends of the inter-quartile range of the times."""
+        relative = self.iqr_ms_per_clip / self.ms_per_clip / 2
+        return self.speedup / (1 + relative), self.speedup / max(1 - relative, 0.5)
+
 
 @dataclass(frozen=True)
 class LayerSpeed:
@@ -92,6 +98,11 @@ class Row:
     multiplications: int
     multiplications_dense: int
     speed: list[Speed]
+
+    @property
+    def style(self) -> str:
+        """What pictures draw it as: "dense", "exact", or its parameterization."""
+        return self.kind if self.kind != "checkpoint" else (self.parameterization or "dense")
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,7 @@ def plot_comparison(comparison: Comparison, path: str | Path) -> None:
         single_view = comparison.data.views == 1
         seen: set[str] = set()
         for row, accuracy, speed in shown:
-            style = row.kind if row.kind != "checkpoint" else (row.parameterization or "dense")
-            colour, marker, label = _STYLES[style]
+            colour, marker, label = _STYLES[row.style]
             size = 15 if marker == "*" else 8
             x, y = speed.speedup, accuracy.video_top1
             axes.errorbar(
@@ -71,9 +70,9 @@ def plot_comparison(comparison: Comparison, path: str | Path) -> None:
             if not single_view:
                 axes.plot([x, x], [y, accuracy.clip_top1], color=colour, lw=0.8, alpha=0.6)
                 axes.plot(x, accuracy.clip_top1, marker, ms=size * 0.75, mfc="white", mec=colour)
-            name = label if style not in seen else "_nolegend_"
+            name = label if row.style not in seen else "_nolegend_"
             axes.plot(x, y, marker, ms=size, color=colour, mec="white", mew=0.7, label=name)
-            seen.add(style)
+            seen.add(row.style)
         if not single_view:
             for face, level in (("#555555", "video-level"), ("white", "clip-level")):
                 axes.plot([], [], "o", ms=6, mfc=face, mec="#555555", label=level)
@@ -134,8 +133,7 @@ def _set_axes(
 
 def _spread(speed: Speed) -> list[list[float]]:
     """The bar to the left and to the right of a speedup, from the spread of the times."""
-    relative = speed.iqr_ms_per_clip / speed.ms_per_clip / 2
-    slower, faster = speed.speedup / (1 + relative), speed.speedup / max(1 - relative, 0.5)
+    slower, faster = speed.bounds
     return [[speed.speedup - slower], [faster - speed.speedup]]
 
 

@@ -6,25 +6,22 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import torch
 from torch import Tensor
+
+from videowino.plots.clip_pixels import clip_pixels
 
 _RATE = 8  # frames a second: slow enough to see what moves
 _LEAST = 128  # pixels of the shorter side, below which players show a stamp
 
 
 def write_clip(path: Path, clip: Tensor) -> Path:
-    """Encode a normalised clip as H.264 that browsers play.
-
-    Grey levels are stretched from the clip's least to its largest value, as normalisation cannot be
-    undone where it was by the clip itself.
+    """Encode a normalised clip as H.264 that browsers play, in the grey levels of `clip_pixels`.
 
     Args:
         path: an .mp4 file.
         clip: C T H W.
     """
-    low, high = float(clip.min()), float(clip.max())
-    frames = ((clip.float() - low) / max(high - low, 1e-6) * 255).byte()
+    frames = clip_pixels(clip)
     times = max(1, -(-_LEAST // min(frames.shape[-2:])))
     frames = frames.repeat_interleave(times, -1).repeat_interleave(times, -2)
     height, width = (side - side % 2 for side in frames.shape[-2:])  # H.264 wants even sides
@@ -33,7 +30,7 @@ def write_clip(path: Path, clip: Tensor) -> Path:
         stream = container.add_stream("libx264", rate=_RATE, options={"crf": "18"})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.codec_context.time_base = Fraction(1, _RATE)
-        for pixels in frames.to(torch.uint8).numpy():
+        for pixels in frames.numpy():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
     return path

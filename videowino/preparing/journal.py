@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from videowino.files import replacing
 
 _FILE = ".prepare.json"
 
@@ -28,9 +29,8 @@ class Journal:
 
     def write(self, root: Path) -> None:
         """Keep it; whole or not at all."""
-        part = root / f"{_FILE}.part"
-        part.write_text(json.dumps(asdict(self), indent=1) + "\n")
-        os.replace(part, root / _FILE)
+        with replacing(root / _FILE) as part:
+            part.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_journal(root: Path, benchmark: str) -> Journal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shlex
 import sys
 import warnings
@@ -36,6 +35,7 @@ from videowino.callbacks import (
 )
 from videowino.cli import explain, import_modules, option_names, see_working_folder
 from videowino.data import VideoDataModule
+from videowino.files import replacing
 from videowino.training.callback_options import as_list, refuse_twice, set_columns_to_keep
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.checkpoint_file import CheckpointFiles
@@ -295,10 +295,9 @@ class TrainCLI(LightningCLI):
         own = config.clone()
         own.run = own.ckpt_path = None  # a run can be moved, and started anew
         own.model.weights = self.weights
-        new = self.run / f".{CONFIG}"
         parser = self._subcommand_parsers[self.subcommand]
-        parser.save(own, new, skip_unset=False, overwrite=True)
-        os.replace(new, self.run / CONFIG)  # whole, whenever the process is killed
+        with replacing(self.run / CONFIG) as new:
+            parser.save(own, new, skip_unset=False, overwrite=True)
 
     def after_fit(self) -> None:
         """Say what could not be read, if there was nothing to train, and what a profiler found."""

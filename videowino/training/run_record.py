@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import videowino
 from videowino.environment import describe
+from videowino.files import replacing
 
 RECORD = "run.json"
 
@@ -35,9 +35,8 @@ def record_start(folder: Path, args: Sequence[str], seed: int | bool | None, goe
         "commits": commits(Path.cwd(), Path(videowino.__file__).parent),
         **asdict(describe()),
     }
-    new = folder / f".{RECORD}"
-    new.write_text(json.dumps([*before, start], indent=1) + "\n")
-    os.replace(new, path)
+    with replacing(path) as new:
+        new.write_text(json.dumps([*before, start], indent=1) + "\n")
 
 
 def commands_of(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 
 from videowino.evaluation.comparison import AccuracyFigures, LayerSpeed, VideoPredictions
 from videowino.evaluation.page.content import Cube, NetworkDetail, Page
-from videowino.evaluation.page.samples import _sample
+from videowino.evaluation.page.samples import sample_of
 
 CLASSES = ["Jump", "Run & <hide>", "Sit"]
 
@@ -44,5 +44,5 @@ def page(comparison):
         "quarter": NetworkDetail([cube]),
     }
     torch.manual_seed(0)
-    samples = [_sample(video, torch.rand(3, 8, 12, 16)) for video in (1, 3)]
+    samples = [sample_of(video, torch.rand(3, 8, 12, 16)) for video in (1, 3)]
     return Page(comparison, details, samples, ["python evaluate.py report runs/dense"])

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from videowino.evaluation.comparison import VideoPredictions
-from videowino.evaluation.page.samples import _sample, choose
+from videowino.evaluation.page.samples import choose, sample_of
 
 
 def predictions(labels, *said):
@@ -33,7 +33,7 @@ def test_unreadable_videos_are_not_shown():
 def test_a_strip_holds_the_frames_side_by_side():
     clip = torch.zeros(3, 4, 24, 32)
     clip[0, 1], clip[1, 2], clip[:, 3] = 1.0, 1.0, 1.0
-    sample = _sample(7, clip)
+    sample = sample_of(7, clip)
     assert (sample.video, sample.frames, sample.size) == (7, 4, (24, 32))
     head, content = sample.image.split(",")
     assert head == "data:image/webp;base64"
@@ -45,6 +45,6 @@ def test_a_strip_holds_the_frames_side_by_side():
 
 
 def test_long_and_large_clips_are_shown_smaller():
-    sample = _sample(0, torch.rand(3, 64, 224, 112))
+    sample = sample_of(0, torch.rand(3, 64, 224, 112))
     assert (sample.frames, sample.size) == (16, (112, 56))
-    assert _sample(0, torch.full((1, 2, 8, 8), 3.0)).frames == 2  # one channel, one value
+    assert sample_of(0, torch.full((1, 2, 8, 8), 3.0)).frames == 2  # one channel, one value

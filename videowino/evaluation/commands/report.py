@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 
-from videowino.data import VideoDataModule
-from videowino.evaluation.commands.options import (
-    add_import,
-    add_machine,
-    check_output,
-    choose_device,
-    integers,
+from videowino.evaluation.commands.comparing import (
+    add_comparison,
+    check_comparison,
+    make_comparison,
 )
-from videowino.evaluation.compare import compare
+from videowino.evaluation.commands.options import check_output
 from videowino.evaluation.comparison import Comparison, read_comparison
-from videowino.evaluation.networks import Network, data_of, gather
+from videowino.evaluation.networks import data_of, gather
 from videowino.evaluation.page import gather_page, plot_svg, write_page
-from videowino.evaluation.tables import comparison_table, make_console
+from videowino.evaluation.tables import make_console
 from videowino.training.run_folder import CHECKPOINTS, LAST
 
 
@@ -35,38 +30,20 @@ class Report:
         parser.add_argument("runs", nargs="+", help="Run folders or checkpoints of one backbone.")
         parser.add_argument("--out", type=str, default="report.html", help="The page.")
         parser.add_argument(
-            "--baseline",
-            type=str | None,
-            help="The dense run that the others are compared with; the first dense one of the "
-            "runs if not given.",
-        )
-        parser.add_argument(
             "--comparison",
             type=str | None,
             help="Figures that `evaluate.py compare --json` wrote of these runs; nothing is "
             "evaluated and timed again.",
         )
-        parser.add_argument("--exact", action="store_true", help="As in compare.")
         parser.add_argument("--clips", type=int, default=8, help="Test clips to show.")
         parser.add_argument("--svg", type=str | None, help="Write the plot to this file as well.")
-        parser.add_argument(
-            "--batch_sizes", type=integers, default=[1, 8], help="As in compare, as 1,8."
-        )
-        parser.add_argument("--seconds", type=float, default=10.0, help="As in compare.")
-        parser.add_argument(
-            "--data", type=dict[str, Any], default={}, help="As in compare, as --data.root DIR."
-        )
-        add_import(parser)
-        add_machine(parser)
+        add_comparison(parser)
 
     def run(self, options: Namespace) -> None:
         """Compare, unless that was done; write the page."""
-        device = choose_device(options.device)
-        if options.threads is not None and options.threads < 1:
-            raise ValueError(f"threads={options.threads}: at least 1")
-        for name in ("seconds", "clips"):
-            if options[name] < 0:
-                raise ValueError(f"{name}={options[name]}: 0 or more")
+        device = check_comparison(options)
+        if options.clips < 0:
+            raise ValueError(f"clips={options.clips}: 0 or more")
         check_output("out", options.out, {".html", ".htm"})
         if options.svg is not None:
             check_output("svg", options.svg, {".svg"})
@@ -76,7 +53,9 @@ class Report:
         exact = options.exact or (known is not None and _has_exact(known))
         networks = gather([checkpoint_of(run) for run in options.runs], baseline, exact)
         data = data_of(networks, **options.data)
-        comparison = known or self._compare(networks, data, options, device, console)
+        comparison = known or make_comparison(
+            networks, data, options, layers=True, device=device, console=console
+        )
         page = gather_page(
             comparison, networks, data, clips=options.clips, command=_command(options, exact)
         )
@@ -85,27 +64,6 @@ class Report:
             plot_svg(comparison, options.svg)
             console.print(f"plot: {options.svg}", soft_wrap=True)
         console.print(f"page: {options.out}", soft_wrap=True)
-
-    def _compare(
-        self,
-        networks: list[Network],
-        data: VideoDataModule,
-        options: Namespace,
-        device: Any,
-        console: Console,
-    ) -> Comparison:
-        found = compare(
-            networks,
-            data,
-            batch_sizes=options.batch_sizes,
-            layers=True,
-            budget=options.seconds,
-            threads=options.threads,
-            device=device,
-            console=console,
-        )
-        console.print(comparison_table(found))
-        return found
 
 
 def checkpoint_of(run: str) -> str:

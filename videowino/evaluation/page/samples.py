@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from videowino.data import VideoDataModule
 from videowino.evaluation.comparison import VideoPredictions
 from videowino.evaluation.page.content import Sample
+from videowino.plots.clip_pixels import clip_pixels
 
 _MOST = 112  # pixels of a frame's height
 _FRAMES = 16
@@ -65,20 +66,18 @@ def samples_of(data: VideoDataModule, predictions: VideoPredictions, count: int)
     for video in choose(predictions, count):
         index = places.get(predictions.videos[video])
         if index is not None:
-            found.append(_sample(video, dataset[index]["clip"][0]))
+            found.append(sample_of(video, dataset[index]["clip"][0]))
     return found
 
 
-def _sample(video: int, clip: Tensor) -> Sample:
+def sample_of(video: int, clip: Tensor) -> Sample:
     """A strip of the clip's frames: C T H W."""
     clip = clip.float()[:, _spread(clip.shape[1])]
     height, width = clip.shape[-2:]
     if height > _MOST:
         size = (_MOST, max(1, round(_MOST * width / height)))
         clip = F.interpolate(clip, size, mode="bilinear", antialias=True)
-    low, high = float(clip.min()), float(clip.max())  # normalisation may be the clip's own
-    pixels = ((clip - low) / max(high - low, 1e-6) * 255).byte()
-    strip = pixels.permute(2, 1, 3, 0).flatten(1, 2).contiguous()  # H T W C -> H (T W) C
+    strip = clip_pixels(clip).permute(2, 1, 3, 0).flatten(1, 2).contiguous()  # H T W C -> H (T W) C
     return Sample(video, _webp(strip), clip.shape[1], (clip.shape[2], clip.shape[3]))
 
 

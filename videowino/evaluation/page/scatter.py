@@ -62,7 +62,7 @@ class Mark:
 
     Attributes:
         name: of the network.
-        style: "dense", "exact", or its parameterization.
+        style: that of its row.
         x: pixels from the left.
         y: pixels from the top, of the video-level accuracy.
         clip_y: of the clip-level accuracy; None where each video has one view.
@@ -132,11 +132,6 @@ class _Axis:
         return [float(tick) for tick in found if self.low <= tick <= self.high]
 
 
-def style_of(row: Row) -> str:
-    """What a network is drawn as."""
-    return row.kind if row.kind != "checkpoint" else (row.parameterization or "dense")
-
-
 def scatter(comparison: Comparison, batch_size: int, frame: Frame = WIDE) -> Scatter:
     """Lays out the networks that have an accuracy.
 
@@ -159,12 +154,12 @@ def scatter(comparison: Comparison, batch_size: int, frame: Frame = WIDE) -> Sca
     marks = [
         Mark(
             name=row.name,
-            style=style_of(row),
+            style=row.style,
             x=place[0],
             y=place[1],
             clip_y=y(accuracy.clip_top1) if comparison.data.views > 1 else None,
-            left=x(_bounds(speed)[0]),
-            right=x(_bounds(speed)[1]),
+            left=x(speed.bounds[0]),
+            right=x(speed.bounds[1]),
             label=label,
             on_front=index in front,
         )
@@ -184,7 +179,7 @@ def scatter(comparison: Comparison, batch_size: int, frame: Frame = WIDE) -> Sca
 def _axes(
     shown: Sequence[tuple[Row, AccuracyFigures, Speed]], clip_level: bool, frame: Frame
 ) -> tuple[_Axis, _Axis]:
-    speedups = [bound for _, _, speed in shown for bound in (*_bounds(speed), 1.0)]
+    speedups = [bound for _, _, speed in shown for bound in (*speed.bounds, 1.0)]
     low, high = min(speedups), max(speedups)
     logarithmic = high / low >= _LOG_FROM
     margin = (high / low) ** 0.12 if logarithmic else max(0.12 * (high - low), 0.1)
@@ -197,12 +192,6 @@ def _axes(
         _Axis(*ends, frame.left, frame.right, logarithmic),
         _Axis(max(-1.0, bottom - room), min(101.0, top + room), frame.bottom, frame.top),
     )
-
-
-def _bounds(speed: Speed) -> tuple[float, float]:
-    """Speedups at both ends of the inter-quartile range of the times."""
-    relative = speed.iqr_ms_per_clip / speed.ms_per_clip / 2
-    return speed.speedup / (1 + relative), speed.speedup / max(1 - relative, 0.5)
 
 
 def _labels(

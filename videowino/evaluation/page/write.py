@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from videowino.evaluation.page.cubes import cube_paths, cube_size
 from videowino.evaluation.page.front import best, headline
 from videowino.evaluation.page.layers import layer_bars
 from videowino.evaluation.page.scatter import NARROW, WIDE, Scatter, scatter
+from videowino.files import replacing
 from videowino.report import quantity
 
 
@@ -62,9 +62,8 @@ def _save(path: str | Path, template: str, **content: Any) -> None:
     text = _templates().get_template(template).render(**content)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)  # whole, or as it was
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 def _plots(comparison: Comparison) -> dict[str, list[Scatter]]:

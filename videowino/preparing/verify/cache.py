@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
 import av
 
+from videowino.files import replacing
 from videowino.preparing.verify.scan import Scan
 
 _VERSION = 1  # of what `scan_file` sees; another one scans again
@@ -80,10 +80,9 @@ class ScanCache:
 
     def _rewrite(self) -> None:
         """Each file once, and no half line at the end."""
-        part = self.path.with_name(f"{self.path.name}.part")
         lines = [_line({"path": name, **entry}) for name, entry in self._kept.items()]
-        part.write_text(_line(_header()) + "".join(lines), encoding="utf-8")
-        os.replace(part, self.path)
+        with replacing(self.path) as part:
+            part.write_text(_line(_header()) + "".join(lines), encoding="utf-8")
 
 
 def _state(file: Path) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from videowino.data.exclusions import COLUMNS, read_rows
+from videowino.files import replacing
 from videowino.preparing.verify.findings import KINDS, Finding
 
 
@@ -58,12 +58,13 @@ def write_findings(
         kept = row.get("kind", "") not in KINDS or row["path"] in unseen
         if kept and _key(row) not in written:
             rows.append({column: row.get(column, "") for column in COLUMNS})
-    part = file.with_name(f"{file.name}.part")
-    with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
+    with (
+        replacing(file) as part,
+        part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out,
+    ):
         writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(part, file)
 
 
 def _key(row: dict[str, str]) -> tuple[str, str, str]:
