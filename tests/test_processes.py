@@ -196,3 +196,37 @@ def test_a_process_without_clips_keeps_nobody_waiting(kind, tmp_path):
     assert two == one
     folder.run(2, "predict", "--run", "two", "--ckpt_path", "last", *root)
     assert len(folder.table("two/predict/predictions.csv")) == 1
+
+
+def test_pruning_in_two_processes_is_that_of_one(tmp_path):
+    folder = Folder(tmp_path, "VideoFolder", groups=2, test_groups=(1,), batch_size=4)
+    # Clips without places of one colour, where activations are zero but for rounding.
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    config["trainer"]["callbacks"] = []
+    config["data"] = {
+        "class_path": "videowino.data.SyntheticMotion",
+        "init_args": {"root": str(tmp_path / "motion"), "groups": 4, "clips_per_group": 1}
+        | {"frames": 8, "size": [24, 24], "resize": None, "clips": 1, "num_workers": 0},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    told = {}
+    for processes in (1, 2):
+        folder.run(
+            *(processes, "fit", "--run", f"of{processes}", "--data.batch_size", 8 // processes),
+            *("--trainer.precision", "64-true", "--trainer.sync_batchnorm", "true"),
+            *("--model.winograd.parameterization", "low_rank", "--model.winograd.rank", 2),
+            *("--sparsity", 0.5, "--model.optimizer", "adamw", "--trainer.max_epochs", 3),
+            *("--trainer.callbacks+", "SpeedupLogger", "--trainer.callbacks.every_n_epochs", 0),
+            *("--trainer.callbacks.seconds", 0.1, "--trainer.callbacks.seconds_a_layer", 0.01),
+            *("--trainer.callbacks+", "benchmarks.processes.record.Record"),
+            *("--trainer.callbacks.path", f"process{processes}."),
+        )
+        told[processes] = [
+            json.loads((tmp_path / f"process{processes}.{rank}.json").read_text())
+            for rank in range(processes)
+        ]
+        assert len(folder.table(f"of{processes}/speedup.csv")) > 0
+    (one,), two = told[1], told[2]
+    assert len(one["losses"]) >= 8
+    assert [of["losses"] for of in two] == [pytest.approx(one["losses"], abs=1e-9)] * 2
+    assert two[0]["masks"] == two[1]["masks"] == one["masks"]

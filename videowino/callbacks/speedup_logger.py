@@ -92,6 +92,7 @@ class SpeedupLogger(pl.Callback):
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._measured = trainer.global_step
+        folder = trainer.log_dir or trainer.default_root_dir  # which all processes ask for together
         if not (trainer.is_global_zero and self._clip and winograd_layers(pl_module)):
             return
         assert isinstance(pl_module, VideoClassifier)
@@ -108,7 +109,7 @@ class SpeedupLogger(pl.Callback):
                 rows = [[*place.values(), *row.values()] for row in layers]
                 logger.log_table("speedup/each_layer", columns=columns, data=rows)
         if trainer.loggers:
-            self._write(trainer.log_dir or trainer.default_root_dir, layers, place)
+            self._write(folder, layers, place)
 
     def measure(
         self, classifier: VideoClassifier, example: Tensor

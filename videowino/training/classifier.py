@@ -26,6 +26,7 @@ from videowino.training.length import length_of
 from videowino.training.mixing import Mixing
 from videowino.training.optimizers import parameter_groups
 from videowino.training.schedules import learning_rate_factor
+from videowino.training.sync_batch_norm import is_synchronized
 
 
 class VideoClassifier(pl.LightningModule):
@@ -160,7 +161,10 @@ class VideoClassifier(pl.LightningModule):
         if len(label) == 0:  # the other processes wait for this one's gradients
             self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
             self._log_train_accuracy()
-            return torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
+            nothing = torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
+            if is_synchronized(self):  # which wait as well
+                nothing = nothing + self(clip).sum() * 0
+            return nothing
         target = label
         if self._mix is not None:
             clip, target = self._mix(clip, label)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.plugins.layer_sync import LayerSync
 
 import videowino.callbacks
 import videowino.data
@@ -55,6 +57,7 @@ from videowino.training.run_folder import (
 )
 from videowino.training.run_logger import RunLogger
 from videowino.training.run_record import record_start
+from videowino.training.sync_batch_norm import SyncedOnCPU
 from videowino.training.wandb_run import heed_wandb_mode, settle_wandb
 from videowino.winograd.scores import Score
 
@@ -215,9 +218,7 @@ class TrainCLI(LightningCLI):
         else:
             options["enable_progress_bar"] = False
         if self.subcommand == "fit":
-            plugins = as_list(options["plugins"])
-            if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-                options["plugins"] = [*plugins, CheckpointFiles()]
+            options["plugins"] = _plugins(options)
         options["logger"] = self._loggers(options["logger"])
         options["default_root_dir"] = options["default_root_dir"] or str(self.run)
         return pl.Trainer(**options, callbacks=callbacks)
@@ -343,3 +344,17 @@ class TrainCLI(LightningCLI):
         with path.open("w", newline="") as file:
             write_csv(rows, file)
         print(f"predictions: {path}", flush=True)
+
+
+def _plugins(options: dict[str, Any]) -> list[Any]:
+    """Those of the configuration, and ours for what it leaves open."""
+    given, own = as_list(options["plugins"]), list[Any]()
+    if not any(isinstance(plugin, CheckpointIO) for plugin in given):
+        own.append(CheckpointFiles())
+    on_cpu = options["accelerator"] == "cpu" or (
+        options["accelerator"] == "auto" and not torch.cuda.is_available()
+    )
+    if options["sync_batchnorm"] and on_cpu:
+        if not any(isinstance(plugin, LayerSync) for plugin in given):
+            own.append(SyncedOnCPU())
+    return [*given, *own]
