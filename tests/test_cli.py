@@ -138,7 +138,7 @@ def parser() -> jsonargparse.ArgumentParser:
             ["--data=CHILD", "--data.etra=x"],
             "unknown option 'data.etra' of CHILD; did you mean 'data.extra'?",
         ),
-        (["--data=CHILD", "--data.split=x"], "data: CHILD: split: Expected a int. Got value: x"),
+        (["--data=CHILD", "--data.split=x"], "data.split of CHILD: Expected a int. Got value: x"),
         (["--learning_rate=x"], "learning_rate: Expected a float. Got value: x"),
     ],
 )

@@ -246,7 +246,7 @@ def test_a_backbone_and_data_of_ones_own(base, tmp_path):
     assert code == 0 and "epoch 3/3" in out, out
     compare = ("evaluate.py", "compare", ckpt, "--seconds", "0", "--batch_sizes", "1")
     code, out = process(*compare)
-    assert code == 2 and "unknown backbone 'mine'" in out
+    assert code == 2 and "model.backbone='mine' is unknown" in out
     code, out = process(*compare, "--import", "my_models")
     assert code == 0 and "MyFolder" in out, out
 
@@ -782,7 +782,7 @@ def test_schedule_that_ends_before_it_starts(base, tmp_path, capsys):
         "      init_args: {start: 0.6, end: 0.3}\n"
     )
     message = fails(capsys, "fit", "--config", base, "--config", tmp_path / "prune.yaml", *WINOGRAD)
-    assert message == "end=0.3: the schedule ends before it starts (start=0.6)"
+    assert message == ("trainer.callbacks.end=0.3: the schedule ends before it starts (start=0.6)")
 
 
 def test_checkpoint_of_another_backbone(base, tmp_path, capsys):

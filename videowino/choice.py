@@ -43,7 +43,7 @@ def choose(
     Raises:
         ValueError: A pattern matches nothing.
     """
-    _check_patterns(list(found), include, exclude)
+    _check_patterns(list(found), include=include, exclude=exclude)
     uses = Counter(id(p) for module in model.modules() for p in module._parameters.values())
     chosen: dict[str, nn.Conv3d] = {}
     notes: dict[str, str] = {}
@@ -119,13 +119,13 @@ def choose_ranks(
     return {name: min(whole, most[name]) for name in chosen}
 
 
-def _check_patterns(names: list[str], *patterns: Patterns) -> None:
+def _check_patterns(names: list[str], **patterns: Patterns) -> None:
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     there = f"there are {shown}" if names else "the model has none"
-    for given in patterns:
+    for option, given in patterns.items():
         for pattern in _as_list(given):
             if not any(fnmatchcase(name, pattern) for name in names):
-                raise ValueError(f"pattern {pattern!r} matches no 3D convolution; {there}")
+                raise ValueError(f"{option}={pattern!r} matches no 3D convolution; {there}")
 
 
 def _matches(name: str, patterns: Patterns) -> bool:

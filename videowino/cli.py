@@ -120,12 +120,26 @@ def explain(text: str, options: Iterable[str] = (), classes: Iterable[str] = ())
         return f"{place}: {bare!r} is no class; give its import path{hint}"
     problem = re.search(r"Problem with given class_path '([^']+)':\s*\n\s+(.+(?:\n {8,}.+)*)", text)
     if problem:
+        name, _, rest = _tidy(problem[2]).partition(": ")
+        if re.fullmatch(r"[\w.]+", name):
+            return f"{place}.{name} of {problem[1]}: {_first_of(problem[2]) or rest}"
         return f"{place}: {problem[1]}: {_tidy(problem[2])}"
-    # A value that fits none of several types: what the first of them, the likely one, says of it.
-    first = re.search(r"\n *Errors:\s+- (.+?)(?=\n +- |\n *Given value|\Z)", text, re.DOTALL)
-    if first:
-        return f"{place}: {_tidy(first[1])}".removeprefix(": ")
+    if first := _first_of(text):
+        return f"{place}: {first}".removeprefix(": ")
     return _tidy(text)
+
+
+def _first_of(text: str) -> str | None:
+    """Of a value that fits none of several types: what is expected, or what the first type says."""
+    found = re.findall(r"\n +- (.+?)(?=\n +- |\n *Given value|\Z)", text, re.DOTALL)
+    said = [_tidy(one) for one in found if "Errors:" in text and "NoneType" not in one]
+    if not said:
+        return None
+    expected = [one.removeprefix("Expected ") for one in said if one.startswith("Expected ")]
+    if len(expected) < len(said):
+        return said[0]
+    given = _find(r"\n *Given value: *(.+)", text)
+    return f"Expected {', or '.join(expected)}" + ("" if given is None else f". Got value: {given}")
 
 
 def require(condition: bool, message: str) -> None:
@@ -146,6 +160,11 @@ def suggestion(name: str, known: Iterable[str], place: str = "") -> str:
         known: what could have been.
         place: dotted prefix of all of them, which makes no two names alike.
     """
+    known = list(known)
+    if not place and "." in name:  # those of its own section, whose name would make all look alike
+        section = name.rpartition(".")[0]
+        inside = [n for n in known if n.startswith(f"{section}.")]
+        known, place = (inside, section) if inside else (known, "")
     prefix = f"{place}." if place else ""
     tails = [n.removeprefix(prefix) for n in known]
     near = difflib.get_close_matches(name.removeprefix(prefix), tails, n=1)
@@ -193,6 +212,7 @@ def _raised_in_worker(text: str) -> str:
 def _tidy(text: str) -> str:
     text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
+    text = re.sub(r"Expected a typing\.Literal\[(.+?)\]", r"Expected one of \1", text)
     return " ".join(text.split())
 
 

@@ -97,9 +97,12 @@ def test_gradients_reach_every_parameter(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "r3d18"}, r"unknown backbone 'r3d18'; did you mean 'r3d_18'\? known: c3d, i3d"),
+        (
+            {"name": "r3d18"},
+            r"backbone='r3d18' is unknown; did you mean 'r3d_18'\? known: c3d, i3d",
+        ),
         ({"name": "R3D-18"}, "did you mean 'r3d_18'"),
-        ({"name": "xyz"}, "unknown backbone 'xyz'; known: c3d, i3d, i3d_r50"),
+        ({"name": "xyz"}, "backbone='xyz' is unknown; known: c3d, i3d, i3d_r50"),
         ({"num_classes": 0}, "num_classes=0 must be at least 1"),
         ({"width": 0}, "width=0 must be above 0"),
         ({"width": -1.0}, "width=-1.0 must be above 0"),

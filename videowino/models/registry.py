@@ -77,7 +77,7 @@ def get_backbone(name: str) -> Backbone:
     if name not in _BACKBONES:
         hint = suggestion(str(name).lower().replace("-", "_"), _BACKBONES)
         raise ValueError(
-            f"unknown backbone {name!r}{hint or ';'} known: {', '.join(list_models())}"
+            f"backbone={name!r} is unknown{hint or ';'} known: {', '.join(list_models())}"
         )
     return _BACKBONES[name]
 

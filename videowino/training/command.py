@@ -35,20 +35,23 @@ from videowino.callbacks import (
     WandbModel,
     WandbPredictions,
 )
-from videowino.cli import explain, import_modules, option_names, see_working_folder
+from videowino.cli import explain, import_modules, option_names, require, see_working_folder
 from videowino.data import VideoDataModule
 from videowino.files import replacing
 from videowino.training.callback_options import as_list, refuse_twice, set_columns_to_keep
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.checkpoint_file import CheckpointFiles
 from videowino.training.classifier import VideoClassifier
+from videowino.training.config_file import check_config_file
 from videowino.training.hyperparameters import check_same_network, take_ranks
+from videowino.training.named_errors import instantiators, trainer_errors
 from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
 from videowino.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
     LAST,
     clear,
+    configs,
     find_checkpoint,
     held,
     holds_run,
@@ -81,6 +84,8 @@ _SILENCED = (
     ".*your dataloader is not resumable.*",  # the data module's goes on where it was
     ".*callbacks used to create the checkpoint need to be provided.*",
     "The dirpath has changed from.*",  # a run folder can be moved
+    "Grad strides do not match bucket view strides.*",  # of 1x1x1 filters, channels last
+    "torch.distributed.nn.functional.all_gather is deprecated.*",  # torchmetrics' affair
 )
 
 
@@ -106,6 +111,14 @@ class TrainCLI(LightningCLI):
             warnings.filterwarnings("ignore", pattern)
         see_working_folder()
         self.args = sys.argv[1:] if args is None else args
+        try:
+            self._run()
+        finally:
+            # Left to the interpreter's end, threads of the group may abort a process that is done.
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+    def _run(self) -> None:
         super().__init__(
             VideoClassifier,
             VideoDataModule,
@@ -156,13 +169,18 @@ class TrainCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, with the nearest name for an unknown one."""
+        for path in configs(args):
+            check_config_file(path)
         try:
             self.config = parser.parse_args(args)
         except argparse.ArgumentError as error:
             named = next((a for a in args if a in self._subcommand_parsers), None)
             known = option_names(self._subcommand_parsers[named] if named else parser)
             raise ValueError(explain(str(error), known, _CLASSES)) from error
-        import_modules(self.config[self.config.subcommand]["import"])
+        config = self.config[self.config.subcommand]
+        seed = config.seed_everything
+        require(seed is False or seed >= 0, f"seed_everything={seed}: 0 or more, or false for none")
+        import_modules(config["import"])
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would take the model's settings from the checkpoint; here the config rules."""
@@ -173,6 +191,7 @@ class TrainCLI(LightningCLI):
         fit = self.subcommand == "fit"
         dry = bool(config.trainer.fast_dev_run)
         self.run = Path(config.run) if config.run else new_folder(config.model.backbone)
+        require(not self.run.is_file(), f"run={self.run}: is a file; give a folder")
         self.writes = not dry and (fit or config.run is not None)
         if fit:
             refuse_twice(config.trainer, _ONLY_IN_TRAINING)
@@ -202,6 +221,13 @@ class TrainCLI(LightningCLI):
                 "choose another folder"
             )
 
+    def instantiate_classes(self) -> None:
+        """As Lightning does, with full names in errors."""
+        self.config_init = self.parser.instantiate(self.config, instantiators=instantiators())
+        self.datamodule = self._get(self.config_init, "data")
+        self.model = self._get(self.config_init, "model")
+        self.trainer = self.instantiate_trainer()
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer with the run's logger, checkpoints and progress."""
         options = dict(self._get(self.config_init, "trainer"))
@@ -221,7 +247,8 @@ class TrainCLI(LightningCLI):
             options["plugins"] = _plugins(options)
         options["logger"] = self._loggers(options["logger"])
         options["default_root_dir"] = options["default_root_dir"] or str(self.run)
-        return pl.Trainer(**options, callbacks=callbacks)
+        with trainer_errors():
+            return pl.Trainer(**options, callbacks=callbacks)
 
     def _fit_callbacks(self, options: dict[str, Any]) -> list[pl.Callback]:
         config = self.config_init[self.subcommand]

@@ -31,6 +31,11 @@ def with_config_of_run(args: list[str]) -> list[str]:
     return args
 
 
+def configs(args: list[str]) -> list[Path]:
+    """The configuration files that the arguments name."""
+    return [Path(path) for option in ("--config", "-c") for path in _values(args, option)]
+
+
 def find_checkpoint(given: str | None, run: Path, subcommand: str) -> str | None:
     """The checkpoint file that `--ckpt_path` means; None starts anew.
 
