@@ -34,11 +34,8 @@ class HMDB51(VideoDataModule):
         marked: dict[str, list[Video]] = {_TRAIN: [], _TEST: [], _UNUSED: []}
         for path in self._lists(self.split):
             name = path.name.removesuffix(f"_test_split{self.split}.txt")
-            for line in read_lines(path):
-                file, _, mark = line.rpartition(" ")
-                if mark not in marked or not file:
-                    raise ValueError(f"{path}: cannot read {line!r}; expected 'name.avi 0|1|2'")
-                video = inside(folder / name, file.strip(), path)
+            for file, mark in read_marks(path):
+                video = inside(folder / name, file, path)
                 marked[mark].append(Video(video, labels[name], source_of(video)))
         return marked[_TRAIN], marked[_TEST]
 
@@ -51,6 +48,21 @@ class HMDB51(VideoDataModule):
             f"data.root={str(self.root)!r}: no testTrainMulti_7030_splits/*_test_split{split}.txt "
             "in it; datasets/hmdb51.md says where the lists come from"
         )
+
+
+def read_marks(path: Path) -> list[tuple[str, str]]:
+    """Names of clips and their marks, of one list.
+
+    Raises:
+        ValueError: a line has no name, or another mark.
+    """
+    found = []
+    for line in read_lines(path):
+        file, _, mark = line.rpartition(" ")
+        if mark not in (_UNUSED, _TRAIN, _TEST) or not file:
+            raise ValueError(f"{path}: cannot read {line!r}; expected 'name.avi 0|1|2'")
+        found.append((file.strip(), mark))
+    return found
 
 
 def source_of(path: Path) -> str:

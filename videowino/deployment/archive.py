@@ -86,7 +86,7 @@ def read(path: str | PathLike[str], tuner: Tuner) -> tuple[fx.GraphModule, dict[
     try:
         content = json.loads(metadata[_KEY])
         version = int(content["version"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{path}: holds tensors but no deployed model; DeployedModel.save writes one"
         ) from error
@@ -99,8 +99,8 @@ def read(path: str | PathLike[str], tuner: Tuner) -> tuple[fx.GraphModule, dict[
         raise ValueError(f"{path}: was changed after it was saved; save or copy it again")
     try:
         return _decode(content["graph"], tensors, tuner), content
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError) as error:
-        raise ValueError(f"{path}: holds a network that cannot be read: {error}") from error
+    except Exception as error:  # as many as there are networks that never were
+        raise ValueError(f"{path}: holds a network that cannot be read: {error!r}") from error
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from importlib.metadata import version
+from math import prod
 from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -18,6 +20,8 @@ from videowino.deployment.preprocessing import Preprocessing
 from videowino.deployment.report import DeploymentReport, measure
 from videowino.deployment.tune import Tuner
 from videowino.surgery import replace_modules, restore
+
+_MOST_VALUES = 1 << 28  # of a clip that a file may ask for: a gigabyte
 
 
 class DeployedModel(nn.Module):
@@ -182,15 +186,31 @@ def load(
     """
     tuner = Tuner(budget, progress)
     graph, about = read(path, tuner)
-    settings = about.get("preprocessing")
-    deployed = DeployedModel(
-        graph,
-        about["example_shape"],
-        about.get("class_names"),
-        None if settings is None else Preprocessing.of(settings),
-    )
-    deployed(torch.randn(deployed.example_shape))
+    try:
+        shape = _shape_of(about["example_shape"])
+        settings = about.get("preprocessing")
+        deployed = DeployedModel(
+            graph,
+            shape,
+            about.get("class_names"),
+            None if settings is None else Preprocessing.of(settings),
+        )
+        deployed(torch.randn(shape))
+    except Exception as error:  # as many as there are networks that never were
+        raise ValueError(f"{path}: holds a network that does not run: {error!r}") from error
     return deployed
+
+
+def _shape_of(given: Any) -> tuple[int, ...]:
+    """The example's, from a file.
+
+    Raises:
+        ValueError: It is none, or of more values than a clip has.
+    """
+    whole = isinstance(given, list) and all(type(size) is int and size >= 0 for size in given)
+    if not whole or prod(given) > _MOST_VALUES:
+        raise ValueError(f"example_shape={given!r}: sizes of a clip of at most {_MOST_VALUES:,}")
+    return tuple(given)
 
 
 def _one_by_one(network: nn.Module, tuner: Tuner) -> None:

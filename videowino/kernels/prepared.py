@@ -37,9 +37,9 @@ class Prepared:
     ) -> None:
         library = native.library()
         assert library is not None
-        self._run = library.vw_run
         self._shape, self._layout = shape, layout
         like = torch.empty(shape, device="meta", memory_format=self._layout)
+        self._run = library.vw_run if like.numel() else _nothing
         self._strides = like.stride()
         self._small = 4 * like.numel() < SMALLEST
         self._held = packed, bias
@@ -95,3 +95,8 @@ class Prepared:
             )
         copy = torch.empty_strided(self._shape, self._strides, device="cpu")
         return copy.copy_(residual)
+
+
+def _nothing(*_: object) -> int:
+    """What there is to compute of no clips."""
+    return 0

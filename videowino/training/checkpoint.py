@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from videowino.cli import parameters, suggestion
 from videowino.models.weights import misfits, read_state_dict
@@ -45,7 +48,8 @@ def load_classifier(
             f"{', '.join(unknown)}, which this one lacks)"
         )
     arguments["weights"] = None
-    classifier = VideoClassifier(**arguments)
+    with _of_a_file(path):
+        classifier = VideoClassifier(**arguments)
     for name, layer in winograd_layers(classifier).items():
         layer.make_room(checkpoint["state_dict"], f"{name}.")
     if problems := misfits(classifier.state_dict(), checkpoint["state_dict"]):
@@ -76,8 +80,11 @@ def load_datamodule(path: str | PathLike[str], **overrides: Any) -> VideoDataMod
                 f"unknown option {f'data.{name}'!r} of {kind.__name__}"
                 f"{suggestion(f'data.{name}', [f'data.{k}' for k in known])}"
             )
-    saved = checkpoint["datamodule_hyper_parameters"]
-    return kind(**{k: v for k, v in saved.items() if k in known} | overrides)
+    saved = checkpoint.get("datamodule_hyper_parameters")
+    if not isinstance(saved, Mapping):
+        raise ValueError(f"{path}: holds no settings of its data; bring back a copy")
+    with _of_a_file(path):
+        return kind(**{k: v for k, v in saved.items() if k in known} | overrides)
 
 
 def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
@@ -94,14 +101,35 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Any]:
     _, checkpoint = read_state_dict(file, str(path))
     if why := fault(file):  # after what is wrong in plainer ways
         raise ValueError(f"{path}: is damaged ({why}); bring back a copy")
-    if "backbone" not in (checkpoint.get("hyper_parameters") or {}):
+    settings, state = checkpoint.get("hyper_parameters"), checkpoint.get("state_dict")
+    whole = isinstance(state, Mapping) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    )
+    if not whole or not isinstance(settings, Mapping) or "backbone" not in settings:
         raise ValueError(
             f"{path}: is no checkpoint of a VideoClassifier; bare weights go to model.weights"
         )
     return checkpoint
 
 
+@contextmanager
+def _of_a_file(path: str | PathLike[str]) -> Iterator[None]:
+    """Settings that no training can have saved end as bad input, whatever they break.
+
+    Raises:
+        ValueError: they do.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError):
+        raise
+    except Exception as error:  # as many as there are values
+        raise ValueError(f"{path}: holds settings that mean nothing ({error!r})") from error
+
+
 def _data_class(class_path: str, path: str | PathLike[str]) -> Any:
+    if not isinstance(class_path, str):
+        raise ValueError(f"{path}: names no data that it was trained on; bring back a copy")
     module, _, name = class_path.rpartition(".")
     # A checkpoint must not choose what code is imported.
     if not module.startswith("videowino.") and module not in sys.modules:

@@ -188,6 +188,14 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle the run folder and the checkpoint."""
         config = self.config[self.subcommand]
+        for part in ("trainer", "model", "data"):
+            given = config[part]
+            require(isinstance(given, Namespace), f"{part}={given}: expected keys and values")
+        require(
+            config.data.class_path.rpartition(".")[2] != VideoDataModule.__name__,
+            f"data.class_path={config.data.class_path}: is what data sets are made of; give one, "
+            "as videowino.data.VideoFolder",
+        )
         fit = self.subcommand == "fit"
         dry = bool(config.trainer.fast_dev_run)
         self.run = Path(config.run) if config.run else new_folder(config.model.backbone)
