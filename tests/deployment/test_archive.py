@@ -193,6 +193,40 @@ def test_what_no_file_of_ours_says_is_refused(tmp_path, change):
         videowino.load(path)
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"example_shape": 3},
+        {"example_shape": [1, 3, 4, -8, 8]},
+        {"example_shape": [1, 3, 4, "x", 8]},
+        {"example_shape": [1, 3, 10**12, 8, 8]},
+        {"example_shape": [1, 3]},
+        {"preprocessing": 0.5},
+        {"class_names": 0.5},
+    ],
+)
+def test_a_network_that_does_not_run(tmp_path, about):
+    _, path = saved(tmp_path)
+    rewritten(path, lambda content: content.update(about))
+    with pytest.raises(ValueError, match="holds a network that does not run: "):
+        videowino.load(path)
+
+
+def test_no_file_makes_clips_of_gigabytes(tmp_path):
+    model, path = saved(tmp_path)
+    rewritten(path, lambda content: content.update(example_shape=[1, 3, 10**9, 8, 8]))
+    loaded = videowino.load(path)
+    clip = torch.randn(model.example_shape)
+    assert torch.allclose(loaded(clip), model(clip), atol=1e-4)
+
+
+def test_a_version_that_is_no_number(tmp_path):
+    _, path = saved(tmp_path)
+    rewritten(path, lambda content: content.update(version=float("inf")))
+    with pytest.raises(ValueError, match="holds tensors but no deployed model"):
+        videowino.load(path)
+
+
 def test_other_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such deployed model"):
         videowino.load(tmp_path / "missing.vwino")

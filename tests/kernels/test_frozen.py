@@ -139,3 +139,10 @@ def test_residuals_of_other_layouts_and_shapes():
         torch.testing.assert_close(frozen(x, torch.ones_like(y).contiguous()), y + 1)
         with pytest.raises(ValueError, match="residual has shape"):
             frozen(x, y[:, :1])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+def test_no_clips(layout):
+    conv = nn.Conv3d(3, 4, 3, padding=1)
+    y = FrozenConv3d(conv, (2, 4, 4))(torch.empty(0, 3, 4, 8, 8).to(memory_format=layout))
+    assert y.shape == (0, 4, 4, 8, 8)

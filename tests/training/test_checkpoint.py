@@ -140,3 +140,44 @@ def test_trained_without_a_datamodule(make_classifier, make_trainer, data, tmp_p
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     with pytest.raises(ValueError, match="was trained without a data module"):
         load_datamodule(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "match"),
+    [
+        (
+            "hyper_parameters",
+            {"backbone": "r3d_10", "clips_at_once": "x"},
+            "settings that mean not",
+        ),
+        ("hyper_parameters", {"backbone": 0.5}, r"x\.ckpt|backbone=0\.5"),
+        ("hyper_parameters", {"backbone": "r3d_10", "width": 1e9}, "settings that mean nothing"),
+        ("hyper_parameters", 3, "no checkpoint of a VideoClassifier"),
+        ("state_dict", {"model.fc.weight": 3, "x": torch.zeros(1)}, "no checkpoint of a VideoCl"),
+    ],
+)
+def test_contents_that_mean_nothing(part, value, match, save):
+    _, path = save()
+    checkpoint = torch.load(path, weights_only=True)
+    torch.save(checkpoint | {part: value}, path)
+    with pytest.raises(ValueError, match=match):
+        load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "match"),
+    [
+        ("datamodule_class", 0.5, "names no data that it was trained on"),
+        ("datamodule_class", "videowino.daata.UCF101", "which this version does not have"),
+        ("datamodule_hyper_parameters", 0.5, "holds no settings of its data"),
+        ("datamodule_hyper_parameters", {"mean": ["a", 1, 1]}, "mean"),
+    ],
+)
+def test_data_that_means_nothing(part, value, match, save):
+    _, path = save()
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["datamodule_class"] = "videowino.data.SyntheticMotion"
+    checkpoint["datamodule_hyper_parameters"] = {"root": "none"}
+    torch.save(checkpoint | {part: value}, path)
+    with pytest.raises(ValueError, match=match):
+        load_datamodule(path)

@@ -134,7 +134,10 @@ def _data_class(class_path: str, path: str | PathLike[str]) -> Any:
     # A checkpoint must not choose what code is imported.
     if not module.startswith("videowino.") and module not in sys.modules:
         raise ValueError(f"{path}: was trained on {class_path}; import {module} first")
-    kind = getattr(importlib.import_module(module), name, None)
+    try:
+        kind = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError:
+        kind = None
     if kind is None:
         raise ValueError(f"{path}: was trained on {class_path}, which this version does not have")
     return kind

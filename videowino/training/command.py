@@ -45,6 +45,7 @@ from videowino.training.classifier import VideoClassifier
 from videowino.training.config_file import check_config_file
 from videowino.training.hyperparameters import check_same_network, take_ranks
 from videowino.training.named_errors import instantiators, trainer_errors
+from videowino.training.orphans import end_with_launcher
 from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
 from videowino.training.run_folder import (
     CHECKPOINTS,
@@ -110,6 +111,7 @@ class TrainCLI(LightningCLI):
         for pattern in _SILENCED:
             warnings.filterwarnings("ignore", pattern)
         see_working_folder()
+        end_with_launcher()
         self.args = sys.argv[1:] if args is None else args
         try:
             self._run()
