@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shlex
 import sys
 import warnings
 from contextlib import ExitStack
@@ -14,20 +13,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.plugins.io import CheckpointIO
-from pytorch_lightning.plugins.layer_sync import LayerSync
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 import videowino.callbacks
 import videowino.data
 from videowino.callbacks import (
     EMA,
-    CleanStop,
     ColumnSparsity,
     Distillation,
-    EpochLines,
-    EpochSeed,
     FiniteSteps,
     SpeedupLogger,
     WandbColumns,
@@ -35,12 +30,12 @@ from videowino.callbacks import (
     WandbModel,
     WandbPredictions,
 )
+from videowino.callbacks.standard import standard_callbacks
 from videowino.cli import explain, import_modules, option_names, require, see_working_folder
 from videowino.data import VideoDataModule
 from videowino.files import replacing
 from videowino.training.callback_options import as_list, refuse_twice, set_columns_to_keep
 from videowino.training.checkpoint import read_checkpoint
-from videowino.training.checkpoint_file import CheckpointFiles
 from videowino.training.classifier import VideoClassifier
 from videowino.training.config_file import check_config_file
 from videowino.training.hyperparameters import check_same_network, take_ranks
@@ -48,9 +43,7 @@ from videowino.training.named_errors import instantiators, trainer_errors
 from videowino.training.orphans import end_with_launcher
 from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
 from videowino.training.run_folder import (
-    CHECKPOINTS,
     CONFIG,
-    LAST,
     clear,
     configs,
     find_checkpoint,
@@ -59,10 +52,9 @@ from videowino.training.run_folder import (
     new_folder,
     with_config_of_run,
 )
-from videowino.training.run_logger import RunLogger
 from videowino.training.run_record import record_start
-from videowino.training.sync_batch_norm import SyncedOnCPU
-from videowino.training.wandb_run import heed_wandb_mode, settle_wandb
+from videowino.training.trainer_parts import loggers, plugins
+from videowino.training.wandb_run import settle_wandb
 from videowino.winograd.scores import Score
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -218,7 +210,8 @@ class TrainCLI(LightningCLI):
             config.model.weights = None  # all weights come from the checkpoint
             take_ranks(config.model, found)
         elif asked is not None:
-            print(f"run={self.run}: holds no checkpoint yet, starting from the beginning")
+            say = rank_zero_only(print)
+            say(f"run={self.run}: holds no checkpoint yet, starting from the beginning")
         elif not fit and config.model.weights is None:
             warnings.warn(
                 "the network has random weights, so what it finds means nothing; give --ckpt_path, "
@@ -245,7 +238,14 @@ class TrainCLI(LightningCLI):
         if self.subcommand == "fit":
             if not any(isinstance(c, FiniteSteps) for c in callbacks):
                 callbacks.append(FiniteSteps())  # behind what reads gradients
-            callbacks += self._fit_callbacks(options)
+            config = self.config[self.subcommand]
+            callbacks += standard_callbacks(
+                self.run,
+                options,
+                writes=self.writes,
+                seed=config.seed_everything,
+                checkpoint_every=config.checkpoint_every,
+            )
         else:
             callbacks = [c for c in callbacks if not isinstance(c, _ONLY_IN_TRAINING)]
             options["enable_checkpointing"] = False
@@ -254,42 +254,12 @@ class TrainCLI(LightningCLI):
         else:
             options["enable_progress_bar"] = False
         if self.subcommand == "fit":
-            options["plugins"] = _plugins(options)
-        options["logger"] = self._loggers(options["logger"])
+            options["plugins"] = plugins(options)
+        folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
+        options["logger"] = loggers(folder, options["logger"]) if self.writes else False
         options["default_root_dir"] = options["default_root_dir"] or str(self.run)
         with trainer_errors():
             return pl.Trainer(**options, callbacks=callbacks)
-
-    def _fit_callbacks(self, options: dict[str, Any]) -> list[pl.Callback]:
-        config = self.config_init[self.subcommand]
-        callbacks: list[pl.Callback] = [EpochLines()]
-        if config.seed_everything is not False:
-            callbacks.append(EpochSeed(self.config[self.subcommand].seed_everything))
-        if self.writes and options["logger"] is not False:
-            callbacks.append(LearningRateMonitor(logging_interval="step"))
-        saves = self.writes and options["enable_checkpointing"] is not False
-        file = self.run / CHECKPOINTS / f"{LAST}.ckpt"
-        go_on = f"python train.py fit --run {shlex.quote(str(self.run))} --ckpt_path last"
-        callbacks.append(CleanStop(file if saves else None, go_on))
-        if saves:
-            last: dict[str, Any] = dict(
-                dirpath=self.run / CHECKPOINTS,
-                filename=LAST,
-                enable_version_counter=False,  # the one file, over and over
-            )
-            callbacks.append(ModelCheckpoint(**last, save_on_train_epoch_end=True))
-            if config.checkpoint_every is not None:
-                if config.checkpoint_every < 1:
-                    raise ValueError(f"checkpoint_every={config.checkpoint_every}: at least 1")
-                every = config.checkpoint_every
-                callbacks.append(ModelCheckpoint(**last, every_n_train_steps=every))
-        return callbacks
-
-    def _loggers(self, given: Any) -> Any:
-        if given is False or not self.writes:
-            return False
-        folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
-        return [RunLogger(folder), *heed_wandb_mode([] if given is True else as_list(given))]
 
     def fit(self, **options: Any) -> None:
         """Train, with the run folder held against other trainings.
@@ -381,17 +351,3 @@ class TrainCLI(LightningCLI):
         with path.open("w", newline="") as file:
             write_csv(rows, file)
         print(f"predictions: {path}", flush=True)
-
-
-def _plugins(options: dict[str, Any]) -> list[Any]:
-    """Those of the configuration, and ours for what it leaves open."""
-    given, own = as_list(options["plugins"]), list[Any]()
-    if not any(isinstance(plugin, CheckpointIO) for plugin in given):
-        own.append(CheckpointFiles())
-    on_cpu = options["accelerator"] == "cpu" or (
-        options["accelerator"] == "auto" and not torch.cuda.is_available()
-    )
-    if options["sync_batchnorm"] and on_cpu:
-        if not any(isinstance(plugin, LayerSync) for plugin in given):
-            own.append(SyncedOnCPU())
-    return [*given, *own]
