@@ -21,7 +21,7 @@ from videowino.deployment.report import DeploymentReport, measure
 from videowino.deployment.tune import Tuner
 from videowino.surgery import replace_modules, restore
 
-_MOST_TRIED = 1 << 24  # values of the clips that a file may ask to be tried on
+_MOST_TRIED = 1 << 22  # values of the clips that a file may ask to be tried on
 
 
 class DeployedModel(nn.Module):

@@ -42,6 +42,7 @@ class Backbone:
         return set(inspect.signature(self.build).parameters) - {"num_classes"}
 
 
+_WIDEST = 16.0  # of the published networks' width: what a slip of the pen is beyond
 _BACKBONES: dict[str, Backbone] = {}
 
 
@@ -97,7 +98,8 @@ def create_model(
     Args:
         name: one of `list_models()`.
         num_classes: size of the classifier.
-        width: scales the channels of every layer (multiples of 8); 1 is the published network.
+        width: scales the channels of every layer (multiples of 8), at most 16 times; 1 is the
+            published network.
         weights: a name of torchvision's weights enum ("DEFAULT", "KINETICS400_V1"), or a local
             file, see `videowino.models.weights.load_weights`. A classifier of another class count
             is skipped with a warning.
@@ -117,8 +119,8 @@ def create_model(
         raise ValueError(f"num_classes={num_classes} must be at least 1")
     if in_channels < 1:
         raise ValueError(f"in_channels={in_channels} must be at least 1")
-    if not width > 0:
-        raise ValueError(f"width={width} must be above 0")
+    if not 0 < width <= _WIDEST:
+        raise ValueError(f"width={width} must be above 0 and at most {_WIDEST:g}")
     if dropout is not None and not 0 <= dropout < 1:
         raise ValueError(f"dropout={dropout} must be at least 0 and below 1")
     if stem not in ("default", "small"):
