@@ -218,7 +218,7 @@ def test_data_can_lie_elsewhere(folder, capsys, tmp_path):
         (["{missing}", "--json", "{folder}"], "is a folder; give the name of a file in it"),
         (["{missing}", "--json", "{text}/a.json"], "a.json: its folder cannot be made (File ex"),
         (["{dense}", "--import", "none_such"], "import=none_such: there is no module none_such"),
-        ([], "the following arguments are required: compare.checkpoints"),
+        ([], "the following arguments are required: checkpoints"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, args, message):
@@ -250,7 +250,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, args, message):
         (["{dense}", "--threads", "0"], "threads=0: at least 1"),
         (["{dense}", "--comparison", "none.json"], "comparison=none.json: no such file"),
         (["{dense}", "--comparison", "{dense}"], "is not what `evaluate.py compare --json` writes"),
-        ([], "the following arguments are required: report.runs"),
+        ([], "the following arguments are required: runs"),
     ],
 )
 def test_bad_input_to_report_too(folder, capsys, args, message, tmp_path, monkeypatch):

@@ -301,7 +301,7 @@ def test_another_split_than_it_was_trained_on_is_told_of(folder, capsys):
         (["{one}", "--crops", "5"], "data.crops=5: 1 (centre), 3"),
         (["{one}", "--clips", "0"], "data.clips=0: at least 1"),
         (["{one}", "--vews", "1x1"], "did you mean 'views'?"),
-        ([], "the following arguments are required: test.models"),
+        ([], "the following arguments are required: models"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, tmp_path, args, message):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from videowino.files import replacing
@@ -19,6 +21,21 @@ def test_and_stays_as_it_was_where_writing_fails(tmp_path):
         new.write_text("half")
         raise KeyboardInterrupt
     assert file.read_text() == "before" and list(tmp_path.iterdir()) == [file]
+
+
+def test_devices_are_written_to_and_stay(tmp_path):
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        with replacing(Path("/dev/full")) as new:
+            new.write_text("text")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_link_stays_one(tmp_path):
+    file, link = tmp_path / "a.txt", tmp_path / "b.txt"
+    link.symlink_to(file)
+    with replacing(link) as new:
+        new.write_text("text")
+    assert link.is_symlink() and file.read_text() == "text"
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import inspect
 import os
@@ -16,6 +17,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from textwrap import shorten
 from types import ModuleType
 from typing import NoReturn
 
@@ -31,6 +33,8 @@ _USER_ERRORS = (
     PermissionError,
     argparse.ArgumentError,
 )
+# A disk that is full or read-only, and files larger than the system lets them be.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # By name: importing Lightning takes seconds.
 _NAMED_USER_ERRORS = ("MisconfigurationException", "ShardError", "DecoderError")
 
@@ -62,7 +66,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 def is_user_error(error: BaseException) -> bool:
     """Whether the exception tells of bad input rather than of a bug."""
     named = any(cls.__name__ in _NAMED_USER_ERRORS for cls in type(error).__mro__)
-    return named or isinstance(error, _USER_ERRORS)
+    full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    return named or full or isinstance(error, _USER_ERRORS)
 
 
 def one_line(error: BaseException) -> str:
@@ -71,6 +76,9 @@ def one_line(error: BaseException) -> str:
     What a DataLoader worker raised is reduced to the worker's own message, and what jsonargparse
     says about a value to the part that names the option.
     """
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        file = "a file" if error.filename is None else error.filename
+        return f"{file}: cannot be written ({error.strerror}); make room, or give another place"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     text = str(error)
@@ -88,6 +96,11 @@ def explain(text: str, options: Iterable[str] = (), classes: Iterable[str] = ())
         classes: import paths of classes that a class_path may name.
     """
     place = (_find(r'Parser key "([^"]+)":', text) or "").removesuffix(".init_args")
+    if required := _find(r"^the following arguments are required: (.+)", text):
+        sections = {option.partition(".")[0] for option in options}
+        names = [name.partition(".") for name in required.split(", ")]  # of a subcommand
+        names = [("", "", "".join(n)) if n[0] in sections else n for n in names]
+        return f"the following arguments are required: {', '.join(n[2] or n[0] for n in names)}"
     unknown = _find(r"unrecognized arguments: .*?--([^\s=]+)", text) or _find(
         r"Subcommand '\w+' does not accept option '([^']+)'", text
     )
@@ -117,14 +130,24 @@ def explain(text: str, options: Iterable[str] = (), classes: Iterable[str] = ())
         paths = {path.rpartition(".")[2]: path for path in classes}
         near = difflib.get_close_matches(bare, paths, n=1)
         hint = f"; did you mean {paths[near[0]]!r}?" if near else ""
-        return f"{place}: {bare!r} is no class; give its import path{hint}"
+        return f"{place}: {bare!r} is no class; give its import path, or keys and values{hint}"
     problem = re.search(r"Problem with given class_path '([^']+)':\s*\n\s+(.+(?:\n {8,}.+)*)", text)
     if problem:
         name, _, rest = _tidy(problem[2]).partition(": ")
+        if name == "the following arguments are required":
+            return (
+                f"{', '.join(f'{place}.{n}' for n in rest.split(', '))} of {problem[1]} is required"
+            )
         if re.fullmatch(r"[\w.]+", name):
             return f"{place}.{name} of {problem[1]}: {_first_of(problem[2]) or rest}"
         return f"{place}: {problem[1]}: {_tidy(problem[2])}"
-    if first := _first_of(text):
+    first = _first_of(text)
+    if place and first and first.startswith("Not a valid subclass of"):
+        return (
+            f"{place}: expected keys and values, those of a class below init_args. Got value: "
+            f"{shorten(_find(r'Given value: *(.+)', text) or '', 80)}"
+        )
+    if first:
         return f"{place}: {first}".removeprefix(": ")
     return _tidy(text)
 

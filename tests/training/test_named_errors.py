@@ -1,8 +1,7 @@
 import pytest
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from videowino.training.named_errors import _instantiate, instantiators, trainer_errors
+from videowino.training.named_errors import _instantiate, instantiators
 
 
 class Own(pl.Callback):
@@ -39,17 +38,3 @@ def test_what_may_be_null_is():
     make = _instantiate({"trainer.callbacks": pl.Callback})
     assert isinstance(make(Own, count=9, most=None), Own)
     assert {kind.__name__ for _, kind, _ in instantiators()} >= {"Callback", "VideoClassifier"}
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        ("`Trainer(devices=0)` value is not valid", r"^trainer\.devices=0 value is not valid$"),
-        ("got `accelerator='x'`", r"^got trainer\.accelerator='x'$"),
-        ("`max_epochs` must be -1", r"^trainer\.max_epochs must be -1$"),
-        ("no name at all", "^trainer: no name at all$"),
-    ],
-)
-def test_the_trainer_s_errors_too(said, message):
-    with pytest.raises(ValueError, match=message), trainer_errors():
-        raise MisconfigurationException(said)

@@ -33,7 +33,10 @@ class Distillation(pl.Callback):
     def __init__(self, teacher: str, weight: float = 0.5, temperature: float = 2.0) -> None:
         require(0 < weight <= 1, f"weight={weight}: above 0, up to 1")
         require(temperature > 0, f"temperature={temperature}: above 0")
-        read_checkpoint(teacher)  # before anything is trained
+        try:
+            read_checkpoint(teacher)  # before anything is trained
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"teacher={error}") from error
         self.teacher, self.weight, self.temperature = teacher, weight, temperature
         self._network: nn.Module | None = None
 

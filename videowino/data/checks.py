@@ -32,6 +32,11 @@ def check_transforms(
         all(side >= 1 for side in sides) and len(sides) <= 2,
         f"data.resize={resize}: one side, or height and width, at least 1; null keeps the frames'",
     )
+    least = [min(size)] if len(sides) == 1 else size
+    require(
+        all(side >= small for side, small in zip(sides, least)),
+        f"data.resize={resize}: smaller than data.size={list(size)}; enlarge it, or crop less",
+    )
     if scale is not None:
         low, high = scale
         require(

@@ -6,10 +6,11 @@ modules are PyTorch's and videowino's own (see `modules`).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -30,6 +31,7 @@ from videowino.deployment.values import (
     functions,
     methods,
 )
+from videowino.files import replacing
 
 #: Of the file. A reader takes files of its own version and of those before.
 VERSION = 1
@@ -52,16 +54,16 @@ def write(path: str | PathLike[str], graph: fx.GraphModule, about: Mapping[str, 
     content = {"version": VERSION, "graph": _encode(graph, tensors), **about}
     text = json.dumps(content, sort_keys=True)
     metadata = {_KEY: text, "digest": _digest(text, tensors.by_name)}
-    target = Path(path)
-    handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    try:
-        save_file(tensors.by_name, beside, metadata)
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, target)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # which would be replaced by a file
+        raise ValueError(f"{path}: is a folder or a device; give the name of a file")
+    with replacing(target) as new:
+        try:
+            save_file(tensors.by_name, new, metadata)
+        except SafetensorError as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
+        os.chmod(new, 0o666 & ~_umask())
 
 
 def read(path: str | PathLike[str], tuner: Tuner) -> tuple[fx.GraphModule, dict[str, Any]]:

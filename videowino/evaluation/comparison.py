@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 from videowino.cli import explain
 from videowino.environment import Environment
+from videowino.files import replacing
 
 Kind = Literal["dense", "exact", "checkpoint"]
 
@@ -194,7 +195,8 @@ class Comparison:
         """Writes every figure of the tables, unrounded. Folders are made as needed."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        with replacing(path) as new:
+            new.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 def read_comparison(path: str | Path) -> Comparison:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from videowino.deployment import DeploymentReport
+from videowino.files import replacing
 
 # Okabe & Ito's colours, told apart with any colour vision.
 _WINOGRAD, _PRUNED, _OTHER, _REST = "#56B4E9", "#0072B2", "#E69F00", "#BBBBBB"
@@ -44,7 +45,8 @@ def plot_layers(report: DeploymentReport, path: str | Path) -> None:
         used = {name: colour for name, colour in kinds.items() if colour in colours}
         axes.legend(handles=[Patch(color=c, label=n) for n, c in used.items()], fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path)
+        with replacing(Path(path)) as new:
+            figure.savefig(new, format=Path(path).suffix[1:])
     finally:
         plt.close(figure)
 

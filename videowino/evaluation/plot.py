@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from videowino.evaluation.comparison import AccuracyFigures, Comparison, Row, Speed
+from videowino.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,8 @@ def plot_comparison(comparison: Comparison, path: str | Path) -> None:
         _label_points(axes, shown, single_view)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        with replacing(path) as new:
+            figure.savefig(new, format=path.suffix[1:])
     finally:
         plt.close(figure)
 

@@ -23,6 +23,7 @@ from videowino.evaluation.protocols import Average, Protocol, richest
 from videowino.evaluation.spread import Spread, over_splits
 from videowino.evaluation.subjects import Subject
 from videowino.evaluation.video_rows import VideoRow, video_rows
+from videowino.files import replacing
 
 MEASURES = ("video_top1", "video_top5", "clip_top1", "clip_top5")
 
@@ -123,7 +124,8 @@ class ProtocolReport:
         for row in figures["worst_videos"]:
             del row["probabilities"]
         figures["unreadable_videos"] = [row.path for row in self.videos if row.predicted is None]
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        with replacing(path) as new:
+            new.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def report(

@@ -12,6 +12,7 @@ import torch
 
 from videowino.data import Video
 from videowino.evaluation.accuracy import TOP, Prediction
+from videowino.files import replacing
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -101,7 +102,7 @@ def write_csv(rows: Sequence[VideoRow], names: Sequence[str], path: str | Path) 
     """
     tops = [f"top{place}" for place in range(1, min(TOP, len(names)) + 1)]
     header = ["network", "split", "path", "label", "predicted", "loss", *tops]
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
+    with replacing(Path(path)) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*header, *(f"p({name})" for name in names)])
         for row in rows:

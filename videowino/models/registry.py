@@ -132,7 +132,7 @@ def create_model(
         if option not in backbone.options and value != defaults[option]:
             able = [n for n in list_models() if option in _BACKBONES[n].options]
             raise ValueError(
-                f"{name} does not take {option}={value!r}; these do: {', '.join(able)}"
+                f"{option}={value!r}: {name} does not take it; these do: {', '.join(able)}"
             )
     options = {option: value for option, value in asked.items() if option in backbone.options}
     model = backbone.build(num_classes, **options)

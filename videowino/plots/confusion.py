@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from videowino.files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -33,7 +35,8 @@ def plot_confusion(
     figure = confusion_figure(confusion, names, title)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with replacing(path) as new:
+        figure.savefig(new, format=path.suffix[1:])
 
 
 def confusion_figure(

@@ -44,9 +44,11 @@ class CheckpointFiles(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            cause = error.__context__ if isinstance(error, RuntimeError) else error
+            writer = "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
+            if not isinstance(cause, OSError) and not writer:
                 raise
-            why = error.strerror if isinstance(error, OSError) else "the disk took no more"
+            why = cause.strerror if isinstance(cause, OSError) else "the disk took no more"
             raise ValueError(
                 f"{file}: cannot be written ({why}); the checkpoint before it is as it was: make "
                 "room, and go on with --ckpt_path last"

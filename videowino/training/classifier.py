@@ -6,6 +6,7 @@ takes N C D H W and returns logits (N, num_classes).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Literal
@@ -105,7 +106,7 @@ class VideoClassifier(pl.LightningModule):
             }
         )
         require(optimizer in ("sgd", "adamw"), f"model.optimizer={optimizer!r}: sgd or adamw")
-        require(lr > 0, f"model.lr={lr}: must be above 0")
+        require(0 < lr < math.inf, f"model.lr={lr}: must be above 0, and finite")
         require(0 <= momentum < 1, f"model.momentum={momentum}: from 0 to below 1")
         require(weight_decay >= 0, f"model.weight_decay={weight_decay}: 0 or more")
         require(factor_lr_scale > 0, f"model.factor_lr_scale={factor_lr_scale}: above 0")

@@ -39,7 +39,7 @@ from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
 from videowino.training.config_file import check_config_file
 from videowino.training.hyperparameters import check_same_network, take_ranks
-from videowino.training.named_errors import instantiators, trainer_errors
+from videowino.training.named_errors import instantiators
 from videowino.training.orphans import end_with_launcher
 from videowino.training.predictions import of_all_processes, prediction_rows, write_csv
 from videowino.training.run_folder import (
@@ -53,6 +53,7 @@ from videowino.training.run_folder import (
     with_config_of_run,
 )
 from videowino.training.run_record import record_start
+from videowino.training.trainer_options import fit_errors, trainer_errors
 from videowino.training.trainer_parts import loggers, plugins
 from videowino.training.wandb_run import settle_wandb
 from videowino.winograd.scores import Score
@@ -258,7 +259,7 @@ class TrainCLI(LightningCLI):
         folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
         options["logger"] = loggers(folder, options["logger"]) if self.writes else False
         options["default_root_dir"] = options["default_root_dir"] or str(self.run)
-        with trainer_errors():
+        with trainer_errors(options):
             return pl.Trainer(**options, callbacks=callbacks)
 
     def fit(self, **options: Any) -> None:
@@ -272,9 +273,9 @@ class TrainCLI(LightningCLI):
             check_same_network(self.checkpoint, dict(self.model.hparams), path)
         with ExitStack() as until_done:
             if self.writes and self.trainer.is_global_zero:
-                self.run.mkdir(parents=True, exist_ok=True)
                 until_done.enter_context(held(self.run))
             self._open_run()
+            until_done.enter_context(fit_errors())
             self.trainer.fit(**options)
 
     def _open_run(self) -> None:
@@ -348,6 +349,6 @@ class TrainCLI(LightningCLI):
             return
         path = self.run / "predict" / "predictions.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
+        with replacing(path) as new, new.open("w", newline="") as file:
             write_csv(rows, file)
         print(f"predictions: {path}", flush=True)

@@ -16,22 +16,30 @@ def check_config_file(path: Path) -> None:
         path: a file that may be missing, which the parser tells of.
 
     Raises:
-        ValueError: it is no YAML, holds no keys and values, or has a key twice, of which YAML would
-            take the last.
+        ValueError: it is no YAML, holds no keys and values, has a key twice, of which YAML would
+            take the last, or one that only the data can tell.
     """
     if not path.is_file():
         return
     try:
-        content = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        content = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"config={path}: is no text in UTF-8 ({error.reason})") from error
     except yaml.YAMLError as error:
         raise ValueError(f"config={path}: {_place(error)}") from error
-    if content is None:
-        return
-    found = isinstance(content, yaml.MappingNode)
+    except ValueError as error:  # as of a date that there is not
+        raise ValueError(f"config={path}: {error}") from error
+    require(content is not None, f"config={path}: is empty; expected keys and values")
+    found = isinstance(values, dict)
     require(found, f"config={path}: expected keys and values, as `trainer: ...`")
     _check_keys(path, content, "")
+    model = values.get("model")
+    require(
+        not isinstance(model, dict) or model.get("num_classes") is None,
+        f"config={path}: model.num_classes is taken from the data; leave it out",
+    )
 
 
 def _place(error: yaml.YAMLError) -> str:
@@ -49,6 +57,10 @@ def _check_keys(path: Path, node: yaml.Node, place: str) -> None:
     lines: dict[str, int] = {}
     for key, value in node.value:
         name, line = str(key.value), key.start_mark.line + 1
+        require(
+            key.tag == "tag:yaml.org,2002:str",
+            f"config={path}: line {line}: {name} is no name of an option",
+        )
         full = f"{place}.{name}".removeprefix(".")
         require(
             name not in lines,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from videowino.cli import parameters
 from videowino.data import VideoDataModule
@@ -64,18 +62,3 @@ def _may_be_null(kind: type, name: str) -> bool:
         if init is not None and name in (hints := get_type_hints(init)):
             return type(None) in get_args(hints[name]) or hints[name] in (Any, type(None))
     return True
-
-
-@contextmanager
-def trainer_errors() -> Iterator[None]:
-    """Lightning's errors about arguments of the Trainer, by their full names.
-
-    Raises:
-        ValueError: instead of Lightning's own.
-    """
-    try:
-        yield
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        text = re.sub(r"`?Trainer\((\w+)=([^)]*)\)`?", r"trainer.\1=\2", str(error))
-        text = re.sub(r"`(\w+)(=[^`]*)?`", r"trainer.\1\2", text)
-        raise ValueError(text if "trainer." in text else f"trainer: {text}") from error

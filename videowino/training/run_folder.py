@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from videowino.cli import is_user_error
 from videowino.training.checkpoint_file import before, fault
 
 CONFIG = "config.yaml"
@@ -79,14 +81,17 @@ def _newest_sound(last: Path) -> str | None:
 
 @contextmanager
 def held(run: Path) -> Iterator[None]:
-    """Keeps other trainings out of a run folder, which exists, for as long as this one lasts.
+    """Makes a run folder and keeps other trainings out of it, for as long as this one lasts.
+
+    A new folder goes again if bad input, or a full disk, ends it before its first figures.
 
     Raises:
         ValueError: another one holds it, or it cannot be written to.
     """
     folder = run / CHECKPOINTS
+    new = not run.exists()
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except Timeout:
@@ -100,6 +105,10 @@ def held(run: Path) -> Iterator[None]:
         ) from error
     try:
         yield
+    except Exception as error:
+        if new and is_user_error(error) and not holds_run(run) and not (run / METRICS).exists():
+            shutil.rmtree(run, ignore_errors=True)
+        raise
     finally:
         lock.release()
 

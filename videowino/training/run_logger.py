@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers.csv_logs import CSVLogger, ExperimentWriter
+
+from videowino.files import replacing, writing
 
 
 class RunLogger(CSVLogger):
@@ -77,6 +80,32 @@ class ContinuingWriter(ExperimentWriter):
             self.metrics_keys = list(reader.fieldnames or [])
         kept = [row for row in rows if (row["step"] or "").isdigit() and int(row["step"]) < step]
         if len(kept) < len(rows):
-            path.unlink()
-            self.metrics, self.metrics_keys = kept, []  # type: ignore[assignment]
-            self.save()
+            self._replace(kept)
+
+    def save(self) -> None:
+        """Write the recorded rows; the file is as it was if that fails.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = Path(self.metrics_file_path)
+        size = path.stat().st_size if path.is_file() else None
+        try:
+            with writing(path):
+                super().save()
+        except OSError:
+            self.metrics = []  # which the end of the training would write again
+            if size is not None and path.stat().st_size > size:
+                os.truncate(path, size)
+            raise
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        with Path(self.metrics_file_path).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        self._replace(rows)
+
+    def _replace(self, rows: list[dict[str, Any]]) -> None:
+        with replacing(Path(self.metrics_file_path)) as new, new.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
+            writer.writeheader()
+            writer.writerows(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -15,6 +16,7 @@ from videowino.evaluation.loaded import load_network
 from videowino.evaluation.plot import picture_suffixes
 from videowino.evaluation.tables import make_console
 from videowino.evaluation.tuning import tuning
+from videowino.files import replacing
 
 
 class LatencyOfLayers:
@@ -51,8 +53,9 @@ class LatencyOfLayers:
         console.print(str(report), highlight=False)
         console.print(f"Batch {options.batch_size}; {describe()}.", soft_wrap=True)
         if options.json is not None:
-            with open(options.json, "w") as file:
-                json.dump(report.figures | {"batch_size": options.batch_size}, file, indent=1)
+            figures = report.figures | {"batch_size": options.batch_size}
+            with replacing(Path(options.json)) as new:
+                new.write_text(json.dumps(figures, indent=1))
             console.print(f"figures: {options.json}", soft_wrap=True)
         if options.png is not None:
             plot_layers(report, options.png)

@@ -23,6 +23,7 @@ from videowino.evaluation.predict import Predictor, VideoPrediction, find_videos
 from videowino.evaluation.tables import make_console
 from videowino.evaluation.timeline import prediction_table
 from videowino.evaluation.tuning import tuning
+from videowino.files import replacing
 
 _TOP = 5
 _BATCH = 8  # of a checkpoint's network, which is measured for nothing
@@ -98,7 +99,8 @@ class Predict:
                     bar.console.print(prediction_table(prediction, found.class_names, _TOP))
                 bar.advance(every)
         if options.json is not None:
-            Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+            with replacing(Path(options.json)) as new:
+                new.write_text(json.dumps(results, indent=1) + "\n")
             console.print(f"predictions: {options.json}", soft_wrap=True)
         if failed:
             raise ValueError(f"{failed} of {len(paths)} videos could not be used (named above)")

@@ -1,0 +1,40 @@
+import pytest
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from videowino.training.trainer_options import fit_errors, trainer_errors
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("`Trainer(devices=0)` value is not valid", r"^trainer\.devices=0 value is not valid$"),
+        ("got `accelerator='x'`", r"^got trainer\.accelerator='x'$"),
+        ("`max_epochs` must be -1", r"^trainer\.max_epochs must be -1$"),
+        ("`devices` with `CPUAccelerator`", r"^trainer\.devices with `CPUAccelerator`$"),
+        ("1.5 for limit_val_batches", r"^trainer\.limit_val_batches=1\.5: 1\.5 for limit_val_b"),
+        ("No supported gpu backend", r"^trainer\.accelerator=gpu: No supported gpu backend$"),
+        ("no name at all", "^trainer: no name at all$"),
+    ],
+)
+def test_errors_have_full_names(said, message):
+    options = {"limit_val_batches": 1.5, "accelerator": "gpu"}
+    with pytest.raises(ValueError, match=message), trainer_errors(options):
+        raise MisconfigurationException(said)
+
+
+def test_what_lightning_takes_and_divides_by():
+    with pytest.raises(ValueError, match=r"^trainer\.accumulate_grad_batches=0: at least 1$"):
+        with trainer_errors({"accumulate_grad_batches": 0, "gradient_clip_val": None}):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("`val_check_interval` (9) is more", r"^trainer\.val_check_interval \(9\) is more$"),
+        ("data.split=4: no such list", r"^data\.split=4: no such list$"),
+    ],
+)
+def test_errors_of_a_training(said, message):
+    with pytest.raises(ValueError, match=message), fit_errors():
+        raise ValueError(said)
