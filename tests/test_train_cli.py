@@ -246,7 +246,7 @@ def test_a_backbone_and_data_of_ones_own(base, tmp_path):
     assert code == 0 and "epoch 3/3" in out, out
     compare = ("evaluate.py", "compare", ckpt, "--seconds", "0", "--batch_sizes", "1")
     code, out = process(*compare)
-    assert code == 2 and "model.backbone='mine' is unknown" in out
+    assert code == 2 and "backbone='mine' is unknown" in out
     code, out = process(*compare, "--import", "my_models")
     assert code == 0 and "MyFolder" in out, out
 
