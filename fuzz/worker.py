@@ -101,7 +101,13 @@ def _guided(one, seeds, reader, files, seed, place) -> None:
         return reader.mutate(data or seeds[0], random.Random(seed))[:most]
 
     largest = 4 * max(map(len, seeds))
-    options = [f"-runs={files}", f"-seed={seed + 1}", f"-max_len={largest}", "-verbosity=0"]
+    options = [
+        f"-artifact_prefix={place}/",
+        f"-runs={files}",
+        f"-seed={seed + 1}",
+        f"-max_len={largest}",
+        "-verbosity=0",
+    ]
     options += ["-rss_limit_mb=0", "-timeout=0", "-handle_segv=0", "-len_control=0"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], one, custom_mutator=mutate)
     atheris.Fuzz()
