@@ -95,6 +95,9 @@ def main(args: list[str] | None = None) -> None:
         require(name in READERS, f"readers={name}: unknown; choose from {known}")
     require(given.files >= 1, f"files={given.files}: at least 1")
     console, rows = Console(), []
+    if "configs" in (given.readers or READERS):  # which are of these clips
+        render = [sys.executable, "datasets/synthetic.py", "--root", "datasets/synthetic"]
+        subprocess.run(render, check=True)
     table = Table("reader", "files", "read", "refused", "findings", "slowest", "minutes")
     for name in given.readers or READERS:
         row = fuzz(name, given.files, given.seed, given.out, given.engine)

