@@ -1,4 +1,5 @@
 import argparse
+import logging
 import sys
 import warnings
 
@@ -55,6 +56,19 @@ def test_lightnings_misconfiguration_is_a_user_error():
         pass
 
     assert cli.is_user_error(MisconfigurationException("x"))
+
+
+def test_what_loggers_tell_is_printed_once_and_by_scripts_alone(capsys):
+    def main():
+        logging.getLogger("videowino.data.somewhere").info("80 %% of %d clips train", 10)
+        logging.getLogger("elsewhere").info("not ours")
+
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            cli.run(main)
+        assert capsys.readouterr().out == "80 % of 10 clips train\n"
+    main()
+    assert capsys.readouterr().out == ""
 
 
 def test_warnings_are_one_line(capsys):

@@ -12,6 +12,7 @@ import difflib
 import errno
 import importlib
 import inspect
+import logging
 import os
 import re
 import sys
@@ -43,8 +44,12 @@ def run(main: Callable[[], object]) -> NoReturn:
     """Calls `main` and ends the process with the exit code that its outcome deserves.
 
     0 when it returns, 2 with one line on stderr for an error the user can mend, 130 when
-    interrupted. Other exceptions pass through with their traceback. Warnings become one line each.
+    interrupted. Other exceptions pass through with their traceback. Warnings become one line each,
+    and what videowino's loggers say is printed.
     """
+    log, handler = logging.getLogger(__package__), logging.StreamHandler(sys.stdout)
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
     warnings.showwarning = _show_warning  # not formatwarning, which Lightning sets at import
     try:
         main()
@@ -56,6 +61,8 @@ def run(main: Callable[[], object]) -> NoReturn:
             raise
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(USER_ERROR)
+    finally:
+        log.removeHandler(handler)
     sys.exit(0)
 
 

@@ -7,6 +7,7 @@ no trace of the motion: single frames say nothing of the class.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from rich.progress import track
 
 from videowino.data.synthetic_clip import MIRRORED, MOTIONS, SyntheticSpec, render_clip
@@ -26,6 +27,8 @@ from videowino.data.video_folder import VideoFolder
 
 _FPS = 25
 _RECORD = "synthetic.json"
+
+_log = logging.getLogger(__name__)
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
@@ -180,5 +183,5 @@ class SyntheticMotion(VideoFolder):
             ValueError: `root` holds something else, or a set rendered otherwise.
         """
         if not is_rendered(self.root, self.spec):
-            rank_zero_info(f"{self.root}: rendering the synthetic motion set (once)")
+            rank_zero_only(_log.info)(f"{self.root}: rendering the synthetic motion set (once)")
             render_set(self.root, self.spec, progress=partial(track, description="Rendering"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from functools import cached_property
 from pathlib import Path
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from videowino.data.datamodule import VideoDataModule
 from videowino.data.splits import (
@@ -21,6 +22,8 @@ from videowino.data.splits import (
 )
 
 TEST_SHARE = 0.2
+
+_log = logging.getLogger(__name__)
 
 
 class VideoFolder(VideoDataModule):
@@ -102,7 +105,7 @@ class VideoFolder(VideoDataModule):
         if not test:
             train, test = self._hold_out_one(videos)
         groups = len({video.group for video in test})
-        rank_zero_info(
+        rank_zero_only(_log.info)(
             f"{self.root} has no split lists: {len(train)} clips train, {len(test)} clips "
             f"({groups} whole groups) test"
         )
