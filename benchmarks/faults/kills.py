@@ -103,8 +103,9 @@ def command(run: Path, epochs: int, elastic: bool) -> list[str]:
         launch += ["--max-restarts", "1000", "--monitor-interval", "0.2", "--standalone", "--"]
     return [
         *(*launch, "train.py", "fit", "--config", "configs/demo_low_rank.yaml"),
+        *("--config", "configs/cluster/torchrun.yaml", "--trainer.sync_batchnorm", "false"),
         *("--sparsity", "0.75", "--trainer.max_epochs", str(epochs)),
-        *("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"),
+        *("--trainer.accelerator", "cpu", "--trainer.devices", "2"),
         *("--trainer.limit_val_batches", "0", "--data.num_workers", "1"),
         *("--checkpoint_every", "5", "--run", str(run), "--ckpt_path", "last"),
     ]

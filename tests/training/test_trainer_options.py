@@ -1,7 +1,7 @@
 import pytest
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from videowino.training.trainer_options import fit_errors, trainer_errors
+from videowino.training.trainer_options import as_many_as_launched, fit_errors, trainer_errors
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,21 @@ def test_errors_have_full_names(said, message):
     options = {"limit_val_batches": 1.5, "accelerator": "gpu"}
     with pytest.raises(ValueError, match=message), trainer_errors(options):
         raise MisconfigurationException(said)
+
+
+@pytest.mark.parametrize(
+    ("launched", "devices", "expected"),
+    [(True, "auto", 3), (True, 2, 2), (True, [0, 1], [0, 1]), (False, "auto", "auto")],
+)
+def test_devices_are_the_processes_that_torchrun_started(launched, devices, expected, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    if launched:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
+    else:
+        monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    options = {"devices": devices}
+    as_many_as_launched(options)
+    assert options == {"devices": expected}
 
 
 def test_what_lightning_takes_and_divides_by():

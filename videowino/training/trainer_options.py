@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from torch.distributed import is_torchelastic_launched
 
 from videowino.cli import parameters, require
 
@@ -18,6 +21,18 @@ _LEAST = {
     "gradient_clip_val": 0,
     "log_every_n_steps": 0,
 }
+
+
+def as_many_as_launched(options: dict[str, Any]) -> None:
+    """Under torchrun, devices of auto are the processes that it has started on this machine.
+
+    Lightning would take one on a machine without GPUs, and refuse torchrun's number of processes.
+
+    Args:
+        options: of the Trainer, changed in place.
+    """
+    if is_torchelastic_launched() and options.get("devices") == "auto":
+        options["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
 
 
 @contextmanager
