@@ -10,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-
 from torch.distributed import is_torchelastic_launched
 
 from videowino.cli import parameters, require
