@@ -55,8 +55,8 @@ def main(args: list[str] | None = None) -> None:
     """The command line."""
     parser = ArgumentParser(prog="benchmarks.speedup", description=__doc__)
     parser.add_argument("--networks", type=list[str], default=["r3d_18", "c3d", "r3d_10"])
-    parser.add_argument("--targets", type=list[float], default=[5.0, 7.0])
-    parser.add_argument("--small_targets", type=list[float], default=[2.0], help="Of r3d_10.")
+    parser.add_argument("--targets", type=list[float], default=[4.5, 5.0, 6.0])
+    parser.add_argument("--small_targets", type=list[float], default=[2.0, 2.3], help="Of r3d_10.")
     parser.add_argument("--budget", type=float, default=5.0, help="Seconds for each comparison.")
     parser.add_argument("--json", type=Path | None, help="Where to write the figures.")
     parser.add_argument("--docs", type=Path | None, help="Document to write the table into.")
