@@ -47,6 +47,6 @@ def look(root: int, since: float) -> Vitals | None:
 
 
 def growth(course: Sequence[float]) -> float:
-    """From the first tenth of a course to the last, of their medians."""
-    tenth = max(1, len(course) // 10)
-    return median(course[-tenth:]) - median(course[:tenth])
+    """From the first quarter of a course to the last, of their medians."""
+    quarter = max(1, len(course) // 4)
+    return median(course[-quarter:]) - median(course[:quarter])

@@ -1,6 +1,8 @@
+import csv
 import os
 import signal
 import stat
+from contextlib import nullcontext
 
 import pytest
 import pytorch_lightning as pl
@@ -8,6 +10,7 @@ import torch
 
 from videowino.callbacks import CleanStop, ColumnSparsity, EpochSeed
 from videowino.training import WinogradConfig
+from videowino.training.run_logger import RunLogger
 
 VANILLA = WinogradConfig(parameterization="vanilla", include=["layer1*"])
 
@@ -28,6 +31,23 @@ class Kick(pl.Callback):
 def no_job(monkeypatch):
     for name in [name for name in os.environ if name.startswith("SLURM_")]:
         monkeypatch.delenv(name)
+
+
+def test_the_last_step_is_logged_too(make_classifier, make_trainer, data, tmp_path):
+    def steps_of(folder, callbacks, ckpt_path=None, end=None):
+        logger = RunLogger(folder)
+        trainer = make_trainer(callbacks=callbacks, logger=logger, log_every_n_steps=1)
+        with nullcontext() if end is None else pytest.raises(end):
+            trainer.fit(make_classifier(), datamodule=data, ckpt_path=ckpt_path)
+        rows = csv.DictReader((folder / "metrics.csv").read_text().splitlines())
+        return [(int(row["step"]), row["train/loss"]) for row in rows if row["train/loss"]]
+
+    whole, file = tmp_path / "whole", tmp_path / "last.ckpt"
+    expected = steps_of(whole, [EpochSeed()])
+    stopped = [Kick(2, signal.SIGTERM), EpochSeed(), CleanStop(file)]
+    assert steps_of(tmp_path / "run", stopped, end=SystemExit) == expected[:3]
+    assert steps_of(tmp_path / "run", [EpochSeed(), CleanStop()], file) == expected
+    assert len(expected) > 3
 
 
 @pytest.mark.parametrize(

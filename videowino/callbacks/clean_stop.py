@@ -89,6 +89,7 @@ class CleanStop(pl.Callback):
         if self.checkpoint is not None:
             trainer.save_checkpoint(self.checkpoint)
             what += f", which {self.checkpoint} holds. Go on with:\n  {self.go_on}"
+        trainer._logger_connector.update_train_step_metrics()  # Lightning would after this hook
         say(trainer, what)
         if asked != signal.SIGINT and trainer.is_global_zero and (job := _slurm_job()):
             say(trainer, _requeue(job))

@@ -109,7 +109,8 @@ def find_masks(
     """
     say = say or _quiet
     form, _ = in_fastest_form(dense, example, budget=budget)
-    whole = kept or {name: layer.column_mask | True for name, layer in winograd_layers(model).items()}
+    layers = winograd_layers(model)
+    whole = kept or {name: layer.column_mask | True for name, layer in layers.items()}
     best: Found | None = None
     ms = latency.dense_ms / speedup
     for _ in range(_TRIES):
