@@ -26,7 +26,7 @@ from videowino.data.transforms import (
     resize_transform,
     train_transform,
 )
-from videowino.data.workers import deaf_to_signals
+from videowino.data.workers import deaf_to_signals, end_with_process
 
 
 class VideoDataModule(ListedVideos):
@@ -308,6 +308,7 @@ class VideoDataModule(ListedVideos):
             same=same,
         )
         dataset.follow(batches)
+        end_with_process()
         return DataLoader(
             dataset,
             sampler=batches,
