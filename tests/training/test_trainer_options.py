@@ -1,7 +1,13 @@
 import pytest
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from videowino.training.trainer_options import as_many_as_launched, fit_errors, trainer_errors
+from videowino.training.trainer_options import (
+    as_many_as_launched,
+    fit_errors,
+    refuse_sharding,
+    trainer_errors,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +59,22 @@ def test_what_lightning_takes_and_divides_by():
 def test_errors_of_a_training(said, message):
     with pytest.raises(ValueError, match=message), fit_errors():
         raise ValueError(said)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "named"),
+    [
+        ("fsdp", "fsdp"),
+        ("fsdp_cpu_offload", "fsdp_cpu_offload"),
+        ("deepspeed_stage_2", "deepspeed_stage_2"),
+        (ModelParallelStrategy(), "ModelParallelStrategy"),
+    ],
+)
+def test_split_parameters_are_refused(strategy, named):
+    with pytest.raises(ValueError, match=rf"^trainer\.strategy={named}: splits parameters .* ddp$"):
+        refuse_sharding(strategy)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp", DDPStrategy()])
+def test_whole_ones_are_not(strategy):
+    refuse_sharding(strategy)

@@ -53,7 +53,12 @@ from videowino.training.run_folder import (
     with_config_of_run,
 )
 from videowino.training.run_record import record_start
-from videowino.training.trainer_options import as_many_as_launched, fit_errors, trainer_errors
+from videowino.training.trainer_options import (
+    as_many_as_launched,
+    fit_errors,
+    refuse_sharding,
+    trainer_errors,
+)
 from videowino.training.trainer_parts import loggers, plugins
 from videowino.training.wandb_run import settle_wandb
 from videowino.winograd.scores import Score
@@ -259,6 +264,7 @@ class TrainCLI(LightningCLI):
         folder = self.run if self.subcommand == "fit" else self.run / self.subcommand
         options["logger"] = loggers(folder, options["logger"]) if self.writes else False
         options["default_root_dir"] = options["default_root_dir"] or str(self.run)
+        refuse_sharding(options["strategy"])
         as_many_as_launched(options)
         with trainer_errors(options):
             return pl.Trainer(**options, callbacks=callbacks)

@@ -9,11 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import (
+    DeepSpeedStrategy,
+    FSDPStrategy,
+    ModelParallelStrategy,
+)
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.distributed import is_torchelastic_launched
 
 from videowino.cli import parameters, require
 
+_SHARDING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 _LEAST = {
     "accumulate_grad_batches": 1,
     "check_val_every_n_epoch": 1,
@@ -32,6 +38,23 @@ def as_many_as_launched(options: dict[str, Any]) -> None:
     """
     if is_torchelastic_launched() and options.get("devices") == "auto":
         options["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def refuse_sharding(strategy: Any) -> None:
+    """Refuse strategies that split parameters among processes.
+
+    Args:
+        strategy: of the Trainer, by name or made.
+
+    Raises:
+        ValueError: it is one.
+    """
+    named = isinstance(strategy, str) and strategy.startswith(("fsdp", "deepspeed"))
+    require(
+        not named and not isinstance(strategy, _SHARDING),
+        f"trainer.strategy={strategy if named else type(strategy).__name__}: splits parameters "
+        "among processes, and scores and masks are made of whole ones; choose ddp",
+    )
 
 
 @contextmanager
