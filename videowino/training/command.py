@@ -119,6 +119,14 @@ class TrainCLI(LightningCLI):
                 torch.distributed.destroy_process_group()
 
     def _run(self) -> None:
+        try:
+            self._do()
+        except SystemExit as ended:  # with 1, in which Lightning hides a Ctrl-C
+            if isinstance(ended.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+
+    def _do(self) -> None:
         super().__init__(
             VideoClassifier,
             VideoDataModule,
