@@ -3,6 +3,7 @@ import copy
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 
 from videowino.callbacks import EMA, ColumnSparsity, FiniteSteps
 from videowino.training import WinogradConfig
@@ -115,3 +116,46 @@ def test_its_count_goes_along_with_a_checkpoint():
 def test_at_least_one():
     with pytest.raises(ValueError, match="most=0: at least 1"):
         FiniteSteps(most=0)
+
+
+@pytest.mark.parametrize("granularity", ["column", "block"])
+def test_its_place_among_callbacks_does_not_matter(
+    granularity, make_classifier, make_trainer, data
+):
+    losses = []
+    for first in (True, False):
+        pruning = ColumnSparsity(0.5, start=0.5, end=0.8, every=1, granularity=granularity)
+        guard = FiniteSteps()
+        callbacks = [guard, pruning] if first else [pruning, guard]
+        classifier = make_classifier(winograd=VANILLA)
+        make_trainer(callbacks=[Poison(1), *callbacks]).fit(classifier, datamodule=data)
+        assert guard.skipped == 1 and column_sparsity(classifier, granularity) == 0.5
+        losses.append(classifier.state_dict())
+    assert all(torch.equal(losses[0][key], value) for key, value in losses[1].items())
+
+
+class Infinite(pl.Callback):
+    """A loss that is no number, of gradients that are."""
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if trainer.global_step == 1:
+            loss.data.fill_(float("inf"))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_beside_a_gradient_scaler(accumulate, make_classifier, make_trainer, data):
+    keep, guard = Poison(), FiniteSteps()
+    trainer = make_trainer(
+        callbacks=[Infinite(), keep, ColumnSparsity(0.5, start=0.2, end=0.6, every=1), guard],
+        plugins=[MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=8.0))],
+        accumulate_grad_batches=accumulate,
+        max_epochs=4,
+    )
+    classifier = make_classifier(winograd=VANILLA)
+    trainer.fit(classifier, datamodule=data)
+    last = accumulate  # batches of three an epoch: that of the first step, and of the second
+    assert guard.skipped == 1 and column_sparsity(classifier) == 0.5
+    weights = [name for name, _ in classifier.named_parameters() if "layer1" not in name]
+    states = keep.states
+    assert all(torch.equal(states[last][n], states[last - 1][n]) for n in weights)
+    assert not all(torch.equal(states[last + 2][n], states[last][n]) for n in weights)

@@ -93,9 +93,8 @@ class FiniteSteps(pl.Callback):
             raise ValueError(self._farewell(trainer, pl_module, what))
         for statistic, before in norms:
             statistic.copy_(before)
-        if not scaled:
-            for parameter in pl_module.parameters():
-                parameter.grad = None
+        for parameter in pl_module.parameters():
+            parameter.grad = None
         say(
             trainer,
             f"step {trainer.global_step}: the {what} is not finite; the step is skipped "

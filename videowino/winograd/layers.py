@@ -22,7 +22,6 @@ from videowino.winograd.parameterization import (
     factored_start,
     low_rank_start,
 )
-from videowino.winograd.probe import ColumnProbe
 from videowino.winograd.ready import Ready
 from videowino.winograd.tile import fit_tile
 from videowino.winograd.weights import Weights
@@ -68,7 +67,6 @@ class WinogradConv3d(ColumnMask):
 
     dilation, groups = (1, 1, 1), 1
     weight_bits = 32
-    probe: ColumnProbe | None = None
     bias: nn.Parameter | None
 
     def __init__(

@@ -18,7 +18,7 @@ blocks as sum_k L_ck dLoss/dL_ck is, so that squares add up to the column's: the
 gradients tell how much a column, or a block, carries, not both at once.
 """
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ from videowino.winograd.blocks import block_count, block_slices, check_granulari
 from videowino.winograd.compensation import elimination_scores, output_gram
 from videowino.winograd.tile import Tile
 from videowino.winograd.transforms import column_gain
+
+if TYPE_CHECKING:
+    from videowino.winograd.probe import ColumnProbe
 
 Score = Literal["magnitude", "reconstruction", "taylor", "factor"]
 # Those made of weights, and those of gradients, which need training steps.
@@ -54,6 +57,7 @@ class ColumnScores(nn.Module):
     column_score: Tensor
     block_score: Tensor | None
     block_gate: Tensor | None = None
+    probe: "ColumnProbe | None" = None
     score_steps: Tensor
     score_decay: Tensor
     column_mask: Tensor
@@ -132,6 +136,13 @@ class ColumnScores(nn.Module):
             mean.copy_(torch.where(kept, mean.lerp(squared, 1 - momentum), mean))
         self.score_decay.mul_(momentum)
         self.score_steps.add_(1)
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients of a step that is skipped which are no parameter's."""
+        if self.block_gate is not None:
+            self.block_gate.grad = None
+        if self.probe is not None:
+            self.probe.gate.grad = None
 
     def holds_scores(self, granularity: str = "column") -> bool:
         """Whether scores were accumulated."""
