@@ -33,3 +33,30 @@ def test_what_float16_cannot_hold(tile, advice):
     (text,) = found
     assert "the output of conv (WinogradConv3d F(" in text and "float16 cannot hold" in text
     assert "bf16-mixed" in text and f"--model.winograd.tile {advice}" in text
+
+
+def test_all_processes_compute_where_norms_wait_for_each_other(
+    make_classifier, make_trainer, monkeypatch
+):
+    passes = []
+    monkeypatch.setattr(
+        "videowino.training.classifier.VideoClassifier.forward",
+        lambda self, x: passes.append(len(x)),
+    )
+    classifier, trainer = make_classifier(), make_trainer()
+    clip = torch.full((2, 3, 4, 16, 16), float("nan"))
+    assert first_not_finite(trainer, classifier, clip).startswith("the clips themselves")
+    assert passes == [2]
+    assert first_not_finite(trainer, classifier, clip[:0]) is None
+    assert passes == [2]  # nobody waits, and norms want clips
+    monkeypatch.setattr("videowino.training.diagnosis.is_synchronized", lambda module: True)
+    assert first_not_finite(trainer, classifier, clip[:0]) is None
+    assert passes == [2, 0]
+
+
+def test_float16_weights_are_told_of_other_precisions(make_classifier, make_trainer):
+    classifier = make_classifier().half()
+    with torch.no_grad():
+        classifier.model.fc.weight[0, 0] = float("nan")
+    found = first_not_finite(make_trainer(), classifier, torch.zeros(2, 3, 4, 16, 16).half())
+    assert found.startswith("the weight fc.weight, which is float16; train with --trainer")

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from videowino.training.sync_batch_norm import is_synchronized
 from videowino.winograd import WinogradConv3d
 
 _LARGEST_HALF = torch.finfo(torch.float16).max
@@ -16,6 +17,8 @@ _LARGEST_HALF = torch.finfo(torch.float16).max
 
 def first_not_finite(trainer: pl.Trainer, module: pl.LightningModule, clip: Tensor) -> str | None:
     """What is not finite in a forward pass over a training batch, the earliest first.
+
+    Processes whose batch norms wait for each other all have to call it.
 
     Args:
         trainer: whose precision the pass has.
@@ -25,12 +28,25 @@ def first_not_finite(trainer: pl.Trainer, module: pl.LightningModule, clip: Tens
     Returns:
         Words for a message; None where everything is finite.
     """
+    outputs = _outputs(trainer, module, clip)
     if not _finite(clip):
         return "the clips themselves (is data.std 0 for a channel?)"
     for name, parameter in module.named_parameters():
         if not _finite(parameter):
-            return f"the weight {_plain(name)}"
+            return f"the weight {_plain(name)}{_advice_on_weights(parameter)}"
+    if outputs:
+        return outputs[0]
+    for name, parameter in module.named_parameters():
+        if parameter.grad is not None and not _finite(parameter.grad):
+            return f"the gradient of {_plain(name)}"
+    return None
+
+
+def _outputs(trainer: pl.Trainer, module: pl.LightningModule, clip: Tensor) -> list[str]:
+    """The first layer's whose output is not finite, whatever a process finds in its own clips."""
     found: list[str] = []
+    if len(clip) == 0 and not is_synchronized(module):
+        return found
     handles = [
         layer.register_forward_hook(_look(found, _plain(name)))
         for name, layer in module.named_modules()
@@ -42,12 +58,7 @@ def first_not_finite(trainer: pl.Trainer, module: pl.LightningModule, clip: Tens
     finally:
         for handle in handles:
             handle.remove()
-    if found:
-        return found[0]
-    for name, parameter in module.named_parameters():
-        if parameter.grad is not None and not _finite(parameter.grad):
-            return f"the gradient of {_plain(name)}"
-    return None
+    return found
 
 
 def _look(found: list[str], name: str) -> Any:
@@ -68,6 +79,13 @@ def _advice(layer: nn.Module, output: Tensor) -> str:
         "--trainer.precision bf16-mixed, or with the smaller tile --model.winograd.tile "
         f"{smaller}"
     )
+
+
+def _advice_on_weights(parameter: Tensor) -> str:
+    """What helps where weights themselves are float16, in which optimizers' small numbers are 0."""
+    if parameter.dtype != torch.float16:
+        return ""
+    return ", which is float16; train with --trainer.precision bf16-mixed, or 16-mixed on a GPU"
 
 
 def _kind(layer: nn.Module) -> str:
