@@ -165,3 +165,19 @@ def test_resumed_training_equals_uninterrupted(make_classifier, make_trainer, da
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         EMA(**options)
+
+
+@pytest.mark.parametrize("parameterization", ["vanilla", "low_rank"])
+def test_sixteen_bits_are_averaged_in_float32(
+    parameterization, make_classifier, make_trainer, data, tmp_path
+):
+    rank = {"rank": 2} if parameterization == "low_rank" else {}
+    winograd = WinogradConfig(parameterization, include=["layer1*"], **rank)
+    classifier = make_classifier(winograd=winograd, lr=0.001)
+    ema, pruning = EMA(decay=0.75), ColumnSparsity(0.5, start=0.2, end=0.6, every=1)
+    trainer = make_trainer(callbacks=[pruning, ema], precision="bf16-true")
+    trainer.fit(classifier, datamodule=data)
+    assert {p.dtype for p in ema._average.parameters()} == {torch.float32}
+    assert {p.dtype for p in classifier.parameters()} == {torch.bfloat16}
+    for ours, theirs in zip(ema._average.parameters(), classifier.parameters(), strict=True):
+        assert torch.equal(ours.to(torch.bfloat16), theirs) and bool(torch.isfinite(ours).all())

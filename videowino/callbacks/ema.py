@@ -20,7 +20,8 @@ class EMA(WeightAveraging):
     and the running statistics of norms are averaged; column masks are set on the averaged network
     too, so that its kept columns make up for the pruned ones as the trained network's do; scores
     and counters are copied; and the frozen filters of low_rank layers, which never change, are
-    one tensor for both, and so once in a checkpoint.
+    one tensor for both, and so once in a checkpoint. The average is float32 where the network
+    trains in sixteen bits, which would lose what a step adds to it.
 
     Args:
         decay: share of the old average that is kept at each step. The average reaches back about
@@ -49,8 +50,11 @@ class EMA(WeightAveraging):
         average.to(pl_module.device)
         theirs = winograd_layers(pl_module)
         for name, layer in winograd_layers(average).items():
-            if layer.parameterization == "low_rank":
-                layer._buffers["weight"] = theirs[name]._buffers["weight"]
+            if layer.parameterization != "low_rank":
+                continue
+            frozen, own = theirs[name]._buffers["weight"], layer._buffers["weight"]
+            if frozen is not None and own is not None and frozen.dtype == own.dtype:
+                layer._buffers["weight"] = frozen
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the first step that is averaged."""
@@ -110,14 +114,14 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         decay: share of the average that stays; 0 copies.
     """
     for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
-        ours.lerp_(theirs, 1 - decay)
+        ours.lerp_(theirs.to(ours.dtype), 1 - decay)
     for mine, other in zip(average.modules(), model.modules(), strict=True):
         for name, buffer in mine.named_buffers(recurse=False):
             source: Tensor = getattr(other, name)
             if buffer is source:  # a frozen filter
                 continue
             if isinstance(mine, _BatchNorm) and buffer.is_floating_point():
-                buffer.lerp_(source, 1 - decay)
+                buffer.lerp_(source.to(buffer.dtype), 1 - decay)
             else:
                 buffer.copy_(source)
 
