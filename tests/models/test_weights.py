@@ -1,6 +1,8 @@
 """Weights files in every format people have, and everything that may be wrong with one."""
 
+import os
 import re
+import shutil
 import urllib.error
 import warnings
 from collections import OrderedDict
@@ -292,3 +294,24 @@ def test_i3d_head(tmp_path):
     with pytest.warns(UserWarning, match=re.escape(message)):
         model = create_model("i3d", 7, weights=tmp_path / "rgb_imagenet.pt", **TINY)
     assert isinstance(model, nn.Module)
+
+
+class Code:
+    """What runs a function of another module where it is unpickled."""
+
+    def __init__(self, function, *args):
+        self.function, self.args = function, args
+
+    def __reduce__(self):
+        return self.function, self.args
+
+
+@pytest.mark.parametrize(
+    ("function", "named"), [(os.mkdir, r"posix\.mkdir"), (shutil.copytree, r"shutil\.copytree")]
+)
+def test_code_is_named_and_not_run(function, named, dense, tmp_path):
+    args = (str(tmp_path / "ran"),) if function is os.mkdir else (tmp_path, tmp_path / "ran")
+    torch.save({"state_dict": dense, "more": Code(function, *args)}, tmp_path / "bad.pth")
+    with pytest.raises(ValueError, match=rf"objects besides tensors \(the first: {named}\)"):
+        load(tmp_path / "bad.pth")
+    assert not (tmp_path / "ran").exists()

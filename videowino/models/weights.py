@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import urllib.error
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -91,8 +92,7 @@ def read_state_dict(path: Path, label: str = "weights") -> tuple[dict[str, Tenso
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
-            first = str(error).split("GLOBAL ", 1)[-1].split(" was", 1)[0].split()[0]
+        if first := _foreign(str(error)):
             raise ValueError(
                 f"{label} holds Python objects besides tensors (the first: {first}), and reading "
                 "them could run code; save its state dict alone and give that file"
@@ -111,6 +111,12 @@ def read_state_dict(path: Path, label: str = "weights") -> tuple[dict[str, Tenso
         if tensors:
             return tensors, loaded if state is not loaded else {}
     raise ValueError(f"{label} holds no state dict (a mapping of names to tensors)")
+
+
+def _foreign(refusal: str) -> str | None:
+    """What torch's refusal says that a file holds beside tensors, code that it blocks included."""
+    named = re.search(r"unsupported (?:global: )?(?:GLOBAL|class) (\S+)", refusal, re.IGNORECASE)
+    return named[1] if named else None
 
 
 def misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
