@@ -86,3 +86,13 @@ def test_a_single_bit_is_found(tmp_path):
     path.write_bytes(bytes(content))
     assert torch.load(path, weights_only=True)["value"].numel() == 1000  # which loading is not
     assert "was altered" in fault(path)
+
+
+def test_nobody_is_told_of_a_checkpoint_before_the_first(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(ValueError, match=r"on device\); the run has none yet: make"):
+        save(tmp_path / "last.ckpt", 1.0)
+    assert not os.listdir(tmp_path)

@@ -49,9 +49,12 @@ class CheckpointFiles(TorchCheckpointIO):
             if not isinstance(cause, OSError) and not writer:
                 raise
             why = cause.strerror if isinstance(cause, OSError) else "the disk took no more"
+            kept = (
+                "the checkpoint before it is as it was" if file.exists() else "the run has none yet"
+            )
             raise ValueError(
-                f"{file}: cannot be written ({why}); the checkpoint before it is as it was: make "
-                "room, and go on with --ckpt_path last"
+                f"{file}: cannot be written ({why}); {kept}: make room, and go on with --ckpt_path "
+                "last"
             ) from error
 
     def load_checkpoint(
