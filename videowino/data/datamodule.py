@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -256,12 +257,26 @@ class VideoDataModule(ListedVideos):
         """Epoch and batch that a training resumed from a checkpoint goes on with."""
         loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress
+        clips = {"at_once": self.clips_at_once}
         if batch.is_last_batch:
-            return {"epoch": epoch.started, "batch": 0}
-        return {"epoch": epoch.processed, "batch": batch.current.ready}
+            return {"epoch": epoch.started, "batch": 0} | clips
+        return {"epoch": epoch.processed, "batch": batch.current.ready} | clips
+
+    @property
+    def clips_at_once(self) -> int:
+        """Those of a training step's batches in all processes."""
+        return self.batch_size * (self.trainer.world_size if self.trainer else 1)
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on from there; the epochs after it are whole again."""
+        before, now = state_dict.get("at_once"), self.clips_at_once
+        if state_dict["batch"] and before not in (None, now):
+            rank_zero_warn(
+                f"data.batch_size={self.batch_size}: the checkpoint is in the middle of an epoch "
+                f"of {before} clips at a time over all processes, now {now}; of this epoch's "
+                f"clips some are left out or seen twice. A batch_size of {before} by the number "
+                "of processes goes on exactly"
+            )
         self._start = state_dict["epoch"], state_dict["batch"]
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
