@@ -4,6 +4,7 @@ import csv
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -241,6 +242,22 @@ def test_the_second_training_of_a_folder_is_refused(base, tmp_path, capsys):
         first.stdout.read()
     assert first.returncode == 0
     assert goes_on(run, 20) == list(range(20))
+
+
+# Interrupted.
+
+
+def test_a_ctrl_c_that_ends_at_once(run, monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("videowino.training.classifier.VideoClassifier.training_step", interrupt)
+    args = ["fit", "--run", str(run), "--ckpt_path", "last", "--trainer.max_epochs", "3"]
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(lambda: train(args))
+    signal.signal(signal.SIGINT, handler)
+    assert ended.value.code == 130 and capsys.readouterr().err.endswith("interrupted\n")
 
 
 # Damaged checkpoints.
