@@ -146,7 +146,8 @@ def test_report_is_a_page_of_what_was_compared(folder, capsys):
     assert content.count("data:image/webp") == 4
     assert content.count('class="cube"') == 2 * len(json.loads(figures.read_text())["layers"]) // 2
     assert "winograd:" in content  # a configuration
-    assert f"report {half} --baseline {dense} --exact --out {page}" in content
+    again = f"--exact --out {page} --svg {plot} --clips 4 --batch_sizes 1,2\n"
+    assert f"report {half} --baseline {dense} {again}" in content.replace("</pre>", "\n")
     assert plot.read_text().lstrip().startswith("<svg")
 
 
@@ -157,6 +158,7 @@ def test_report_measures_where_nothing_was(folder, capsys, tmp_path):
     assert (code, err) == (0, "")
     assert "6 test videos" in out and f"page: {page}" in out
     assert "ms a clip, batch 2" in page.read_text()
+    assert "--batch_sizes 1,2 --seconds 0.0 --threads 1 --device cpu</pre>" in page.read_text()
 
 
 def test_report_refuses_figures_of_others(folder, capsys, tmp_path):

@@ -16,6 +16,9 @@ from videowino.evaluation.comparison import Comparison
 from videowino.evaluation.networks import Network
 from videowino.evaluation.tables import comparison_table
 
+BATCH_SIZES = [1, 8]
+SECONDS = 10.0
+
 
 def add_comparison(parser: ArgumentParser) -> None:
     """--baseline, --exact, --batch_sizes, --data, --seconds, and those of the machine."""
@@ -34,7 +37,7 @@ def add_comparison(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--batch_sizes",
         type=integers,
-        default=[1, 8],
+        default=BATCH_SIZES,
         help="Clips in a forward pass, for the times, as 1,8.",
     )
     parser.add_argument(
@@ -45,7 +48,7 @@ def add_comparison(parser: ArgumentParser) -> None:
         "--data.clips 10, --data.crops 3.",
     )
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="Time to spend timing, a batch size."
+        "--seconds", type=float, default=SECONDS, help="Time to spend timing, a batch size."
     )
     add_import(parser)
     add_machine(parser)

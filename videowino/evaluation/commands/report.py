@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from videowino.evaluation.commands.comparing import (
+    BATCH_SIZES,
+    SECONDS,
     add_comparison,
     check_comparison,
     make_comparison,
@@ -18,6 +21,8 @@ from videowino.evaluation.networks import data_of, gather
 from videowino.evaluation.page import gather_page, plot_svg, write_page
 from videowino.evaluation.tables import make_console
 from videowino.training.run_folder import CHECKPOINTS, LAST
+
+_CLIPS = 8
 
 
 class Report:
@@ -35,7 +40,7 @@ class Report:
             help="Figures that `evaluate.py compare --json` wrote of these runs; nothing is "
             "evaluated and timed again.",
         )
-        parser.add_argument("--clips", type=int, default=8, help="Test clips to show.")
+        parser.add_argument("--clips", type=int, default=_CLIPS, help="Test clips to show.")
         parser.add_argument("--svg", type=str | None, help="Write the plot to this file as well.")
         add_comparison(parser)
 
@@ -56,9 +61,8 @@ class Report:
         comparison = known or make_comparison(
             networks, data, options, layers=True, device=device, console=console
         )
-        page = gather_page(
-            comparison, networks, data, clips=options.clips, command=_command(options, exact)
-        )
+        again = _command(options, exact, comparison.batch_sizes)
+        page = gather_page(comparison, networks, data, clips=options.clips, command=again)
         write_page(page, options.out)
         if options.svg is not None:
             plot_svg(comparison, options.svg)
@@ -81,8 +85,8 @@ def _has_exact(comparison: Comparison) -> bool:
     return any(row.kind == "exact" for row in comparison.rows)
 
 
-def _command(options: Namespace, exact: bool) -> str:
-    """What measures anew and makes the page again."""
+def _command(options: Namespace, exact: bool, batch_sizes: Sequence[int]) -> str:
+    """What measures anew and makes the page again, as it was."""
     parts = [*options.runs]
     if options.baseline is not None:
         parts += ["--baseline", options.baseline]
@@ -90,4 +94,18 @@ def _command(options: Namespace, exact: bool) -> str:
         parts.append("--exact")
     for name, value in options.data.items():
         parts += [f"--data.{name}", str(value)]
-    return shlex.join(["python", "evaluate.py", "report", *parts, "--out", options.out])
+    parts += ["--out", options.out]
+    if options.svg is not None:
+        parts += ["--svg", options.svg]
+    for name, given, usual in (
+        ("clips", options.clips, _CLIPS),
+        ("batch_sizes", list(batch_sizes), BATCH_SIZES),
+        ("seconds", options.seconds, SECONDS),
+        ("threads", options.threads, None),
+        ("device", options.device, "auto"),
+        ("import", options["import"], None),
+    ):
+        if given != usual:
+            given = ",".join(map(str, given)) if name == "batch_sizes" else given
+            parts += [f"--{name}", str(given)]
+    return shlex.join(["python", "evaluate.py", "report", *parts])
