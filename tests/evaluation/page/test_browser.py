@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -134,6 +135,26 @@ def test_a_phone_needs_no_sideways_scrolling(browser):
     halo = mark(browser, "dense").find_element("css selector", ".halo")
     ActionChains(browser).click(halo).perform()
     assert [s.get_attribute("data-network") for s in shown(browser, ".network")] == ["dense"]
+
+
+def test_names_of_classes_are_whole(driver, page, tmp_path):
+    """Wide letters, many classes: what stands beside the confusion matrix is inside it."""
+    for count in (3, 40):
+        names = [f"MmWw & {n} \u6b69\u304f JUGGLING" for n in range(count)]
+        said = replace(page.comparison.predictions, class_names=names)
+        wide = replace(page, comparison=replace(page.comparison, predictions=said))
+        write_page(wide, tmp_path / "report.html")
+        show(driver, 1200)
+        driver.get((tmp_path / "report.html").as_uri())
+        (matrix,) = shown(driver, ".matrix")
+        outside = driver.execute_script(
+            "const box = arguments[0].getBoundingClientRect();"
+            "return [...arguments[0].querySelectorAll('text')].filter((text) => {"
+            "  const at = text.getBoundingClientRect();"
+            "  return at.left < box.left || at.top < box.top; }).length",
+            matrix,
+        )
+        assert outside == 0
 
 
 def test_the_dark_is_dark_and_legible(browser):

@@ -41,7 +41,24 @@ def test_names_cover_nothing_where_there_is_room(comparison):
     plot = scatter(comparison, 1)
     assert len({(m.label.x, m.label.y) for m in plot.marks}) == len(plot.marks)
     for mark in plot.marks:
-        assert abs(mark.label.x - mark.x) <= 10 and abs(mark.label.y - mark.y) <= 45
+        assert abs(mark.label.x - mark.x) <= 15 and abs(mark.label.y - mark.y) <= 45
+
+
+def test_names_do_not_cover_clip_level_marks(comparison):
+    """The second network's clip-level accuracy is where the first one's name would stand."""
+    dense, _, half, _ = comparison.rows
+    rows = [
+        replace(dense, accuracy=replace(dense.accuracy, clip_top1=60.0)),
+        replace(
+            half,
+            accuracy=replace(half.accuracy, video_top1=70.0, clip_top1=61.7),
+            speed=[replace(half.speed[0], speedup=1.01)],
+        ),
+    ]
+    first, second = scatter(replace(comparison, rows=rows), 1).marks
+    assert abs(second.clip_y - (first.y - 10)) < 6 and 5 < second.x - first.x < 45
+    below = first.label.y > first.y
+    assert below or first.label.anchor == "end"
 
 
 def test_networks_without_accuracy_are_left_out(comparison):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from videowino.evaluation.comparison import VideoPredictions
@@ -34,3 +36,19 @@ def confusion(predictions: VideoPredictions, network: str) -> list[Cell]:
         for (truth, predicted), videos in sorted(pairs.items())
         if predicted >= 0
     ]
+
+
+def label_width(names: Sequence[str], size: float) -> float:
+    """Pixels that the longest name takes, in a wide font: names that are cut off say nothing.
+
+    Args:
+        names: of the classes.
+        size: of the font in pixels.
+    """
+    return size * max(sum(map(_ems, name)) for name in names)
+
+
+def _ems(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.0
+    return 0.85 if character.isupper() or character in "mw&<>@%+=" else 0.64

@@ -15,7 +15,10 @@ _LOG_TICKS = (0.1, 0.2, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
 _LEAST_POINTS = 4.0  # of accuracy that are in view
 _CHARACTER, _LINE = 6.7, 15.0  # a label's size in pixels
 # Where a label may stand from its marker, best first: its anchor, then its box's left and top edge.
-_PLACES = ((10, -16), (10, 2), (-10, -16), (-10, 2), (0, -26), (0, 12), (0, -42), (0, 28))
+_PLACES = (
+    *((10, -22), (10, 7), (-10, -22), (-10, 7), (15, -8), (-15, -8)),
+    *((0, -29), (0, 14), (0, -45), (0, 30)),
+)
 _CLEAR = 8.0  # pixels around a marker that labels leave free
 
 Anchor = Literal["start", "middle", "end"]
@@ -150,7 +153,8 @@ def scatter(comparison: Comparison, batch_size: int, frame: Frame = WIDE) -> Sca
     x, y = _axes(shown, comparison.data.views > 1, frame)
     front = pareto_front([(speed.speedup, a.video_top1) for _, a, speed in shown])
     places = [(x(speed.speedup), y(a.video_top1)) for _, a, speed in shown]
-    labels = _labels(places, [row.name for row, _, _ in shown], frame)
+    hollow = [(x(s.speedup), y(a.clip_top1)) for _, a, s in shown if comparison.data.views > 1]
+    labels = _labels(places, hollow, [row.name for row, _, _ in shown], frame)
     marks = [
         Mark(
             name=row.name,
@@ -195,10 +199,13 @@ def _axes(
 
 
 def _labels(
-    places: Sequence[tuple[float, float]], names: Sequence[str], frame: Frame
+    places: Sequence[tuple[float, float]],
+    hollow: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    frame: Frame,
 ) -> list[Label]:
     """For each marker the first place where its name covers nothing, or the least of the rest."""
-    taken = [(x - _CLEAR, y - _CLEAR, x + _CLEAR, y + _CLEAR) for x, y in places]
+    taken = [(x - _CLEAR, y - _CLEAR, x + _CLEAR, y + _CLEAR) for x, y in [*places, *hollow]]
     inside = (frame.left, frame.top, frame.right, frame.bottom)
     labels = []
     for (x, y), name in zip(places, names):

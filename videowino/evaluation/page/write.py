@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from videowino.evaluation.comparison import Comparison
-from videowino.evaluation.page.confusion import confusion
+from videowino.evaluation.page.confusion import confusion, label_width
 from videowino.evaluation.page.content import Page
 from videowino.evaluation.page.cubes import cube_paths, cube_size
 from videowino.evaluation.page.front import best, headline
@@ -41,6 +41,7 @@ def write_page(page: Page, path: str | Path) -> None:
         plots=_plots(comparison),
         said=comparison.predictions,
         confusion=confusion,
+        label_width=label_width,
         cube_size=cube_size,
         cube_paths=cube_paths,
         layer_bars=layer_bars,
