@@ -54,8 +54,9 @@ def arguments(clips, run):
     ]
 
 
-def train(clips, run, **environment):
-    command = [sys.executable, str(REPOSITORY / "train.py"), *arguments(clips, run)]
+def train(clips, run, args=None, **environment):
+    args = arguments(clips, run) if args is None else args
+    command = [sys.executable, str(REPOSITORY / "train.py"), *args]
     environment = os.environ | environment
     done = subprocess.run(command, capture_output=True, text=True, cwd=run.parent, env=environment)
     assert done.returncode == 0, done.stderr
@@ -204,6 +205,7 @@ def test_the_model_and_the_configuration_go_along(logged):
         item.key: json.loads(item.value_json) for c in found["config"] for item in c.update
     } | {i.key: json.loads(i.value_json) for i in found["run"][0].config.update}
     assert config["run"] == yaml.safe_load((run / "config.yaml").read_text())
+    assert found["run"][0].display_name == "run"  # the folder's
 
 
 def test_without_a_logger_each_says_so_and_does_nothing(make_classifier, make_trainer, data):
@@ -212,6 +214,22 @@ def test_without_a_logger_each_says_so_and_does_nothing(make_classifier, make_tr
         trainer.fit(make_classifier(), datamodule=data)
     said = [str(w.message) for w in told if "no WandbLogger" in str(w.message)]
     assert [line.split(":")[0] for line in said] == ["WandbColumns", "WandbPredictions"]
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_is_one_run_wherever_its_folder_is_now(clips, tmp_path):
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    args = [*arguments(clips, run), "--trainer.max_epochs", "1"]
+    train(clips, run, args, WANDB_MODE="offline")
+    run.rename(moved)
+    args = ["fit", "--run", str(moved), "--ckpt_path", "last", "--trainer.max_epochs", "2"]
+    train(clips, moved, args, WANDB_MODE="offline")
+    first, second = sorted(path.name for path in (moved / "wandb").glob("offline-run-*"))
+    assert first.rpartition("-")[2] == second.rpartition("-")[2]
+    assert not run.exists()
+    logger = yaml.safe_load((moved / "config.yaml").read_text())["trainer"]["logger"]
+    # Another run with this configuration is another run, in its own folder.
+    assert (logger["init_args"]["save_dir"], logger["init_args"]["id"]) == (".", None)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +213,6 @@ class TrainCLI(LightningCLI):
         if fit:
             refuse_twice(config.trainer, _ONLY_IN_TRAINING)
         set_columns_to_keep(config.trainer, config.sparsity, config.speedup, config.score)
-        for logger in as_list(config.trainer.logger):
-            if getattr(logger, "class_path", "").endswith("WandbLogger"):
-                settle_wandb(logger.init_args, self.run)
         asked, self.weights = config.ckpt_path, config.model.weights
         config.ckpt_path = find_checkpoint(asked, self.run, self.subcommand)
         if config.ckpt_path is not None:
@@ -237,6 +235,10 @@ class TrainCLI(LightningCLI):
                 f"run={self.run}: already holds a run; continue it with --ckpt_path last, or "
                 "choose another folder"
             )
+        self.logger = deepcopy(config.trainer.logger)
+        for logger in as_list(config.trainer.logger):
+            if getattr(logger, "class_path", "").endswith("WandbLogger"):
+                settle_wandb(logger.init_args, self.run, fit and config.ckpt_path is not None)
 
     def instantiate_classes(self) -> None:
         """As Lightning does, with full names in errors."""
@@ -319,6 +321,7 @@ class TrainCLI(LightningCLI):
         own = config.clone()
         own.run = own.ckpt_path = None  # a run can be moved, and started anew
         own.model.weights = self.weights
+        own.trainer.logger = self.logger  # without what is of this folder
         parser = self._subcommand_parsers[self.subcommand]
         with replacing(self.run / CONFIG) as new:
             parser.save(own, new, skip_unset=False, overwrite=True)

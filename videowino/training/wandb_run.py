@@ -13,12 +13,15 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 STEP = "trainer/global_step"  # the key by which Lightning's logger orders its figures
 
 
-def settle_wandb(options: Any, folder: Path) -> None:
-    """Put a configured logger's files into the run folder.
+def settle_wandb(options: Any, folder: Path, goes_on: bool) -> None:
+    """Put a configured logger's files into the run folder, and name its run after that.
+
+    A run that goes on is one run there too.
 
     Args:
         options: of the WandbLogger.
         folder: the run's.
+        goes_on: whether this continues what is in the folder.
 
     Raises:
         ValueError: wandb is not installed.
@@ -32,6 +35,17 @@ def settle_wandb(options: Any, folder: Path) -> None:
         ) from None
     if options.get("save_dir") == ".":
         options.save_dir = str(folder)
+    if options.get("name") is None and not os.environ.get("WANDB_NAME"):
+        options.name = folder.resolve().name
+    given = options.get("id") or options.get("version") or os.environ.get("WANDB_RUN_ID")
+    if goes_on and not given:
+        options.id = last_id(Path(options.save_dir))
+
+
+def last_id(folder: Path) -> str | None:
+    """That of the last run which wandb has kept in a folder; None where there is none."""
+    found = sorted(path.name.partition("run-")[2] for path in folder.glob("wandb/*run-*-*"))
+    return found[-1].partition("-")[2] if found else None
 
 
 def heed_wandb_mode(loggers: list[Logger]) -> list[Logger]:
