@@ -137,6 +137,14 @@ def test_a_rank_that_is_none(rank, message):
     assert type(model[0]) is nn.Conv3d
 
 
+def test_without_factors_the_rank_is_nothing_to_check(net, clip):
+    for kind in ("vanilla", "spatial"):
+        converted = videowino.convert(copy.deepcopy(net), parameterization=kind, rank=None)
+        assert {layer.parameterization for layer in converted.swapped} == {kind}
+    with pytest.raises(ValueError, match="rank=None is out of range for low_rank"):
+        videowino.convert(net, parameterization="low_rank", rank=None)
+
+
 def test_rank_is_capped_where_the_kernel_has_fewer_taps(net):
     videowino.convert(net, parameterization="factored", rank=20)
     assert net.shared.rank == 20

@@ -114,7 +114,8 @@ def choose_ranks(
             )
         found = {n: spectral_rank(conv.weight, tiles[n], rank) for n, conv in chosen.items()}
         return {name: min(found[name], most[name]) for name in chosen}
-    whole = 1 if isinstance(rank, float) else rank
+    # Without factors nothing asks for it.
+    whole = 1 if isinstance(rank, float) or parameterization not in FACTORIZED else rank
     check_parameterization(parameterization, whole, widest)
     return {name: min(whole, most[name]) for name in chosen}
 
