@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import runpy
 import struct
 import subprocess
 import sys
@@ -40,6 +42,7 @@ def arguments(clips, run):
     init = {"root": str(clips), "frames": 4, "size": [16, 16], "resize": None, "num_workers": 0}
     speedup = {"every_n_epochs": 2, "seconds": 0.02, "seconds_a_layer": 0.01}
     trainer = {"max_epochs": 3, "num_sanity_val_steps": 0, "enable_progress_bar": False}
+    trainer["log_every_n_steps"] = 1
     trainer["callbacks"] = [{"class_path": "SpeedupLogger", "init_args": speedup}]
     config = {
         "trainer": trainer,
@@ -206,6 +209,18 @@ def test_the_model_and_the_configuration_go_along(logged):
     } | {i.key: json.loads(i.value_json) for i in found["run"][0].config.update}
     assert config["run"] == yaml.safe_load((run / "config.yaml").read_text())
     assert found["run"][0].display_name == "run"  # the folder's
+
+
+def test_the_dashboard_and_the_sweep_ask_for_what_is_there(logged, capsys):
+    pytest.importorskip("wandb_workspaces")
+    _, _, found, history = logged
+    workspace = runpy.run_path(str(REPOSITORY / "dashboards" / "workspace.py"))
+    workspace["main"](["--entity", "me", "--print"])
+    asked = re.findall(r'"(?:summary:)?(\w+/\w+)"', capsys.readouterr().out)
+    sweep = yaml.safe_load((REPOSITORY / "dashboards" / "sweep.yaml").read_text())
+    asked.append(sweep["metric"]["name"])
+    logged_keys = {"/".join(i.nested_key) or i.key for s in found["summary"] for i in s.update}
+    assert len(asked) >= 10 and set(asked) <= logged_keys | set(history)
 
 
 def test_without_a_logger_each_says_so_and_does_nothing(make_classifier, make_trainer, data):
