@@ -213,6 +213,17 @@ def test_sparsity_sets_the_configured_callback(base, capsys, tmp_path):
     assert [round(float(s), 3) for s in seen] == [0.0, 0.0, 0.75, 0.75]
 
 
+def test_what_prunes_how_is_set_by_options_too(settled):
+    configs = ("folder_r3d18.yaml", "prune/low_rank.yaml")
+    options = ["--schedule", "regrow", "--budget", "time", "--speedup", "2", "--score", "taylor"]
+    config = settled(*configs, options=options)
+    kinds = [callback.class_path.rpartition(".")[2] for callback in config.trainer.callbacks]
+    assert kinds.count("ColumnSparsity") == 1 and "SpeedupLogger" in kinds
+    pruning = config.trainer.callbacks[kinds.index("ColumnSparsity")].init_args
+    assert (pruning.schedule, pruning.budget, pruning.score) == ("regrow", "time", "taylor")
+    assert (pruning.sparsity, pruning.speedup, pruning.end) == (None, 2.0, 0.5)
+
+
 MY_MODELS = """
 from torch import nn
 from videowino.models import register_model
@@ -326,10 +337,10 @@ def settled(monkeypatch):
 
     monkeypatch.setattr("videowino.training.command.TrainCLI.instantiate_classes", stop)
 
-    def settle(*configs):
-        options = [o for c in configs for o in ("--config", str(REPOSITORY / "configs" / c))]
+    def settle(*configs, options=()):
+        files = [o for c in configs for o in ("--config", str(REPOSITORY / "configs" / c))]
         with pytest.raises(Parsed) as stopped:
-            main(["fit", *options])
+            main(["fit", *files, *options])
         return stopped.value.args[0]
 
     return settle

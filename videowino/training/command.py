@@ -35,7 +35,12 @@ from videowino.callbacks.standard import standard_callbacks
 from videowino.cli import explain, import_modules, option_names, require, see_working_folder
 from videowino.data import VideoDataModule
 from videowino.files import replacing
-from videowino.training.callback_options import as_list, refuse_twice, set_columns_to_keep
+from videowino.training.callback_options import (
+    add_column_options,
+    as_list,
+    refuse_twice,
+    set_columns_to_keep,
+)
 from videowino.training.checkpoint import read_checkpoint
 from videowino.training.classifier import VideoClassifier
 from videowino.training.config_file import check_config_file
@@ -62,7 +67,6 @@ from videowino.training.trainer_options import (
 )
 from videowino.training.trainer_parts import loggers, plugins
 from videowino.training.wandb_run import settle_wandb
-from videowino.winograd.scores import Score
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
 _CLASSES = [
@@ -159,21 +163,7 @@ class TrainCLI(LightningCLI):
             type=int | None,
             help="Write checkpoints/last.ckpt every so many steps, not only after each epoch.",
         )
-        parser.add_argument(
-            "--sparsity",
-            type=float | None,
-            help="Column sparsity of the ColumnSparsity callback, which is added if there is none.",
-        )
-        parser.add_argument(
-            "--speedup",
-            type=float | None,
-            help="Speedup of the deployed network that the ColumnSparsity callback is to reach.",
-        )
-        parser.add_argument(
-            "--score",
-            type=Score | None,
-            help="By which the ColumnSparsity callback chooses columns.",
-        )
+        add_column_options(parser)
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -212,7 +202,7 @@ class TrainCLI(LightningCLI):
         self.writes = not dry and (fit or config.run is not None)
         if fit:
             refuse_twice(config.trainer, _ONLY_IN_TRAINING)
-        set_columns_to_keep(config.trainer, config.sparsity, config.speedup, config.score)
+        set_columns_to_keep(config)
         asked, self.weights = config.ckpt_path, config.model.weights
         config.ckpt_path = find_checkpoint(asked, self.run, self.subcommand)
         if config.ckpt_path is not None:
