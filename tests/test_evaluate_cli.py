@@ -244,7 +244,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, args, message):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["{folder}"], "there is no "),
+        (["{folder}"], "last.ckpt, which a training writes after its first epoch; give the folder"),
         (["{dense}", "--out", "page.pdf"], "out=page.pdf: cannot write .pdf; give one of .htm"),
         (["{dense}", "--svg", "plot.png"], "svg=plot.png: cannot write .png; give one of .svg"),
         (["{dense}", "--clips", "-1"], "clips=-1: 0 or more"),

@@ -39,5 +39,8 @@ def test_a_baseline_alone_and_one_without_accuracy(comparison):
     alone = replace(comparison, rows=comparison.rows[:1])
     assert headline(alone) == "dense: 61.5 % of the test videos are put in the right class."
     untrained = replace(comparison.rows[0], accuracy=None)
-    text = headline(replace(comparison, rows=[untrained, comparison.rows[2]]))
-    assert text == "2 networks; dense has no accuracy to compare with."
+    two = replace(comparison, rows=[untrained, *comparison.rows[2:]])
+    assert best(two).name == "half"  # the most accurate
+    assert headline(two) == "half is 1.20 times as fast as dense: 60.2 % of the test videos right."
+    none = replace(comparison, rows=[untrained, replace(comparison.rows[2], accuracy=None)])
+    assert headline(none) == "2 networks; none has an accuracy."

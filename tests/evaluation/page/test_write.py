@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from videowino.evaluation.page import plot_svg, write_page
+from videowino.evaluation.page import NetworkDetail, plot_svg, write_page
 
 _VOID = {"meta", "br", "img", "input", "link", "hr"}
 
@@ -84,8 +84,11 @@ def test_little_to_show(page, tmp_path):
     rows = [replace(comparison.rows[0], accuracy=None), *comparison.rows[1:]]
     data = replace(comparison.data, views=1)
     bare = replace(comparison, rows=rows, layers=[], predictions=None, data=data)
-    write_page(replace(page, comparison=bare, samples=[]), tmp_path / "report.html")
+    bare_page = replace(page, comparison=bare, samples=[])
+    bare_page.details["dense"] = NetworkDetail()
+    write_page(bare_page, tmp_path / "report.html")
     text = " ".join(read(tmp_path / "report.html").text)
+    assert "video-level top-1 / 5" in text and "the first ones train" not in text
     assert "Not timed:" in text and "Confusion" not in text and "Hollow" not in text
 
 

@@ -77,7 +77,10 @@ def checkpoint_of(run: str) -> str:
         return run
     checkpoint = path / CHECKPOINTS / f"{LAST}.ckpt"
     if not checkpoint.is_file():
-        raise FileNotFoundError(f"runs={run}: there is no {checkpoint}")
+        raise FileNotFoundError(
+            f"runs={run}: there is no {checkpoint}, which a training writes after its first epoch; "
+            "give the folder of one, or a checkpoint"
+        )
     return str(checkpoint)
 
 

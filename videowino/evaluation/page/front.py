@@ -26,28 +26,29 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 def best(comparison: Comparison) -> Row:
     """The fastest network that loses at most a point, or else the one that loses least.
 
-    The baseline where there is no other with an accuracy.
+    The most accurate one where the baseline has no accuracy, and the baseline where there is no
+    other with one.
     """
     baseline, *others = comparison.rows
-    if baseline.accuracy is None:
-        return baseline
-    lost = {
-        row.name: baseline.accuracy.video_top1 - row.accuracy.video_top1
-        for row in others
-        if row.accuracy is not None
-    }
-    rivals = [row for row in others if row.name in lost]
-    little = [row for row in rivals if lost[row.name] <= _LITTLE]
-    if little:
-        return max(little, key=lambda row: row.speed[0].speedup)
-    return min(rivals, key=lambda row: lost[row.name], default=baseline)
+    right = {row.name: row.accuracy.video_top1 for row in others if row.accuracy is not None}
+    rivals = [row for row in others if row.name in right]
+    if baseline.accuracy is not None:
+        least = baseline.accuracy.video_top1 - _LITTLE
+        if little := [row for row in rivals if right[row.name] >= least]:
+            return max(little, key=lambda row: row.speed[0].speedup)
+    return max(rivals, key=lambda row: right[row.name], default=baseline)
 
 
 def headline(comparison: Comparison) -> str:
     """What the best network gains and loses, in a sentence."""
     baseline, row = comparison.rows[0], best(comparison)
-    if baseline.accuracy is None or row.accuracy is None:
-        return f"{len(comparison.rows)} networks; {baseline.name} has no accuracy to compare with."
+    if row.accuracy is None:
+        return f"{len(comparison.rows)} networks; none has an accuracy."
+    if baseline.accuracy is None:
+        return (
+            f"{row.name} is {row.speed[0].speedup:.2f} times as fast as {baseline.name}: "
+            f"{row.accuracy.video_top1:.1f} % of the test videos right."
+        )
     reference, accuracy = baseline.accuracy.video_top1, row.accuracy.video_top1
     if row is baseline:
         return f"{baseline.name}: {reference:.1f} % of the test videos are put in the right class."

@@ -38,6 +38,8 @@ def write_page(page: Page, path: str | Path) -> None:
         comparison=comparison,
         headline=headline(comparison),
         chosen=best(comparison).name,
+        top5=any(row.accuracy and row.accuracy.video_top5 is not None for row in comparison.rows),
+        trained=any(detail.config for detail in page.details.values()),
         plots=_plots(comparison),
         said=comparison.predictions,
         confusion=confusion,
