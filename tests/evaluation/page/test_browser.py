@@ -184,3 +184,17 @@ def test_print_has_all_networks(browser):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
     assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") >= 3
+
+
+def test_the_dark_is_not_printed(browser):
+    def empty():
+        style = "getComputedStyle(document.documentElement)"
+        return browser.execute_script(f"return {style}.getPropertyValue('--empty')").strip()
+
+    light = empty()
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    for media, wanted in (("screen", False), ("print", True)):
+        emulated = {"media": media, "features": dark}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", emulated)
+        assert (empty() == light) == wanted
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
