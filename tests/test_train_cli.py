@@ -450,6 +450,61 @@ def test_a_run_that_broke_off_goes_on_as_if_it_had_not(workers, every, base, tmp
     assert len([r for r in rows(cut) if r["train/loss"]]) == 6
 
 
+@pytest.mark.parametrize(
+    "length",
+    [["--trainer.max_epochs", "4"], ["--trainer.max_steps", "8", "--trainer.max_epochs", "-1"]],
+    ids=["epochs", "steps"],
+)
+@pytest.mark.parametrize("every", [None, 1])
+@pytest.mark.parametrize(
+    "breaks", [["1 train"], ["1 train", "2 train"], ["1 val"], ["0 val", "1 val", "2 train"]]
+)
+def test_a_run_that_broke_off_behind_an_epochs_end(
+    breaks, every, length, base, tmp_path, monkeypatch
+):
+    args = ["fit", "--config", base, *length]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    main([*args, "--run", str(whole)])
+
+    seen, due = [], []
+
+    def breaking(name, original):
+        def step(self, batch, batch_idx):
+            epoch = self.trainer.current_epoch
+            # An epoch's second step, and its only batch of validation.
+            if due == [f"{epoch} {name}"] and (name == "val" or batch_idx == 1):
+                raise RuntimeError("power cut")
+            seen.append((epoch, name, batch_idx))
+            return original(self, batch, batch_idx)
+
+        return step
+
+    for name, method in (("train", "training_step"), ("val", "validation_step")):
+        monkeypatch.setattr(
+            VideoClassifier, method, breaking(name, getattr(VideoClassifier, method))
+        )
+    given = [*args, "--run", str(cut), *(["--checkpoint_every", str(every)] if every else [])]
+    for place in breaks:
+        due[:] = [place]
+        with pytest.raises(RuntimeError, match="power cut"):
+            main(given)
+        given = ["fit", "--run", str(cut), "--ckpt_path", "last"]
+    due.clear()
+    main(given)
+    steps = [(epoch, "train", batch) for epoch in range(4) for batch in range(2)]
+    if every:  # no step is taken twice
+        assert [step for step in seen if step[1] == "train"] == steps
+    assert sorted({step for step in seen if step[1] == "train"}) == steps
+    logged = [
+        [(r["epoch"], r["step"], r["train/loss"]) for r in rows(run) if r["train/loss"]]
+        for run in (cut, whole)
+    ]
+    assert logged[0] == logged[1] and len(logged[0]) == 8
+    one, two = (torch.load(run / "checkpoints" / "last.ckpt") for run in (whole, cut))
+    assert all(torch.equal(two["state_dict"][k], v) for k, v in one["state_dict"].items())
+    assert (two["global_step"], two["epoch"]) == (one["global_step"], one["epoch"]) == (8, 3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "options"), [(1, []), (0, ["--checkpoint_every", "1"])], ids=["epochs", "steps"]
