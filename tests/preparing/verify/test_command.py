@@ -245,6 +245,9 @@ def interrupted(root, stubs, number):
     for group in range(4, 20):
         write_noise(root / f"videos/Run/v_Run_g{group:02d}_c01.avi", seed=group, frames=9)
     code = (
+        "import signal\n"
+        # Where the tests run in the background, it would be ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import work_of_verify as w\n"
         "from videowino.cli import run\n"
         "from videowino.preparing.verify.command import verify\n"
