@@ -134,7 +134,7 @@ def read_study(path: Path, root: Path | None = None) -> Study:
     for key, file in files.items():
         if not file.is_file():
             raise FileNotFoundError(f"{path}: {key}={content[key]}: no such file")
-    cells = [cell for entry in content["cells"] for cell in expand(entry, path)]
+    cells = _cells(content["cells"], path)
     for overlay in (cell.overlay for cell in cells if cell.overlay):
         if not (path.parent / overlay).is_file():
             raise FileNotFoundError(f"{path}: overlay={overlay}: no such file")
@@ -152,8 +152,20 @@ def read_study(path: Path, root: Path | None = None) -> Study:
     )
 
 
+def _cells(given: Any, path: Path) -> list[Cell]:
+    """Of a list of entries, or those of the study whose file is named."""
+    if isinstance(given, str):
+        other = path.parent / given
+        if not other.is_file():
+            raise FileNotFoundError(f"{path}: cells={given}: no such file")
+        return list(read_study(other).cells)
+    return [cell for entry in given for cell in expand(entry, path)]
+
+
 def expand(entry: Mapping[str, Any], path: Path) -> list[Cell]:
     """The cells of one entry: lists stand for each of their values, all combined.
+
+    An option with a list says its value in the label.
 
     Raises:
         ValueError: an unknown key or method.
@@ -161,12 +173,14 @@ def expand(entry: Mapping[str, Any], path: Path) -> list[Cell]:
     known = [*Cell.__dataclass_fields__]
     for key in entry:
         require(key in known, f"{path}: cells have no {key!r}; they have {', '.join(known)}")
-    options = tuple(sorted((k, str(v)) for k, v in (entry.get("options") or {}).items()))
-    fixed = {"options": options, "label": entry.get("label", "")}
     lists = {
         key: _values(key, value) for key, value in entry.items() if key not in ("options", "label")
     }
-    cells = [Cell(**fixed, **dict(zip(lists, values))) for values in product(*lists.values())]
+    cells = [
+        Cell(**dict(zip(lists, values)), options=options, label=label)
+        for values in product(*lists.values())
+        for options, label in _options(entry)
+    ]
     for cell in cells:
         methods = get_args(Method)
         require(
@@ -177,6 +191,19 @@ def expand(entry: Mapping[str, Any], path: Path) -> list[Cell]:
             f"{path}: {cell.method} has no rank",
         )
     return cells
+
+
+def _options(entry: Mapping[str, Any]) -> list[tuple[tuple[tuple[str, str], ...], str]]:
+    """Each combination of an entry's options, and its label."""
+    options = dict(sorted((entry.get("options") or {}).items()))
+    varied = [name for name, value in options.items() if isinstance(value, list)]
+    found = []
+    for values in product(*(_values(name, value) for name, value in options.items())):
+        chosen = {name: str(value) for name, value in zip(options, values)}
+        said = [f"{name.rpartition('.')[2]} {chosen[name]}" for name in varied]
+        label = ", ".join(filter(None, [entry.get("label", ""), *said]))
+        found.append((tuple(chosen.items()), label))
+    return found
 
 
 def _values(key: str, value: Any) -> Sequence[Any]:

@@ -31,9 +31,23 @@ def test_lists_are_combined():
     assert [c.tile for c in two] == [(2, 2, 2), (2, 4, 4)]
     (cell,) = expand({"method": "low_rank", "rank": 0.9, "speedup": 2.5, "label": "a b"}, HERE)
     assert cell.name == "low_rank-r0.9-2.5x-a_b"
+    options = {"model.lr": [0.1, 0.2], "data.clips": 3}
+    one, two = expand({"method": "dense", "label": "a", "options": options}, HERE)
+    assert one.options == (("data.clips", "3"), ("model.lr", "0.1"))
+    assert (one.title, two.title) == ("dense, a, lr 0.1", "dense, a, lr 0.2")
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*_study.yaml")), ids=lambda p: p.stem)
+def test_cells_of_another_study():
+    assert (
+        read_study(CONFIGS / "avletters_full.yaml").cells
+        == read_study(CONFIGS / "synthetic_full.yaml").cells
+    )
+
+
+STUDIES = [path for kind in ("study", "rates", "full") for path in CONFIGS.glob(f"*_{kind}.yaml")]
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES), ids=lambda p: p.stem)
 def test_the_studies_that_are_here_can_be_read(path):
     study = read_study(path)
     assert len(study.cells) > 5 and study.seeds and study.splits
@@ -63,6 +77,7 @@ def test_files_that_are_not_there_and_keys_that_mean_nothing(tmp_path):
         ({"colour": 1}, "colour is unknown"),
         ({"cells": [{"method": "dense"}] * 2}, "two cells are dense; give one a label"),
         ({"cells": [{"method": "spatial", "overlay": "c.yaml"}]}, "overlay=c.yaml: no such file"),
+        ({"cells": "d.yaml"}, "cells=d.yaml: no such file"),
     ):
         path.write_text(yaml.safe_dump(base | files | change))
         with pytest.raises((ValueError, FileNotFoundError), match=message):
