@@ -180,7 +180,9 @@ def test_a_process_without_clips_keeps_nobody_waiting(kind, tmp_path):
     # Batch norm of one clip wants more than one place in space.
     root = ("--data.root", folder.root, "--data.size", "[40,40]", "--data.resize", "[44,44]")
     wandb = ("--config", REPOSITORY / "configs/overlay/wandb.yaml")
-    rows = folder.run(2, "fit", "--run", "two", *root, *wandb)
+    # Where norms wait for each other, in the forward pass too.
+    norms = ("--trainer.sync_batchnorm", str(kind == "VideoFolder").lower())
+    rows = folder.run(2, "fit", "--run", "two", *root, *wandb, *norms)
     assert len(list((tmp_path / "two/wandb").glob("offline-run-*"))) == 1
     for epoch in (0, 1):
         seen = of(rows, "train", epoch)

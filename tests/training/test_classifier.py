@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -46,6 +48,18 @@ def test_swap_keeps_the_function(make_classifier):
     assert len(winograd_layers(swapped.model)) == 10
     x = torch.randn(2, 3, 4, 16, 16)
     torch.testing.assert_close(swapped(x), dense(x), rtol=1e-4, atol=1e-5)
+
+
+def test_no_clips_pass_through_the_network(make_classifier):
+    """A batch without any has no shape; norms of other processes may wait for this one's."""
+    classifier = make_classifier(winograd=WinogradConfig(rank=4))
+    data = SimpleNamespace(hparams={"frames": 4, "size": (16, 16)})
+    classifier._trainer = SimpleNamespace(datamodule=data)
+    logits = classifier(torch.zeros(0))
+    assert logits.shape == (0, classifier.hparams["num_classes"])
+    (logits.sum() * 0).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in classifier.parameters())
+    assert torch.equal(classifier(torch.zeros(0, 3, 4, 16, 16)), logits)
 
 
 def test_the_learning_rate_follows_the_schedule(make_classifier, make_trainer, data):

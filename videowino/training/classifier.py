@@ -138,8 +138,16 @@ class VideoClassifier(pl.LightningModule):
         self.test_video = top.clone(prefix="test/video_")
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: N C D H W -> logits (N, num_classes)."""
-        return self.model(self.laid_out(x))
+        """x: N C D H W, or the clips of a batch that has none -> logits (N, num_classes)."""
+        return self.model(self.laid_out(x if len(x) else self._shaped(x)))
+
+    def _shaped(self, none: Tensor) -> Tensor:
+        """No clips in the shape of the data's, which a batch without any does not have."""
+        if none.dim() == 5:
+            return none
+        data = self.trainer.datamodule.hparams  # type: ignore[attr-defined]
+        like = next(p for p in self.parameters() if p.is_floating_point())
+        return none.new_zeros(0, 3, data["frames"], *data["size"]).to(like.dtype)
 
     def laid_out(self, x: Tensor) -> Tensor:
         """x: N C D H W, in the memory format that the network is trained in."""
