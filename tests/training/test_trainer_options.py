@@ -1,7 +1,8 @@
 import pytest
-from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy
+from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from videowino.training.fully_sharded import FullySharded
 from videowino.training.trainer_options import (
     as_many_as_launched,
     fit_errors,
@@ -67,14 +68,18 @@ def test_errors_of_a_training(said, message):
         ("fsdp", "fsdp"),
         ("fsdp_cpu_offload", "fsdp_cpu_offload"),
         ("deepspeed_stage_2", "deepspeed_stage_2"),
+        (FSDPStrategy(), "FSDPStrategy"),
         (ModelParallelStrategy(), "ModelParallelStrategy"),
     ],
 )
 def test_split_parameters_are_refused(strategy, named):
-    with pytest.raises(ValueError, match=rf"^trainer\.strategy={named}: splits parameters .* ddp$"):
+    message = rf"^trainer\.strategy={named}: splits all .* choose ddp, or fully_sharded, .* whole$"
+    with pytest.raises(ValueError, match=message):
         refuse_sharding(strategy)
 
 
-@pytest.mark.parametrize("strategy", ["auto", "ddp", DDPStrategy()])
-def test_whole_ones_are_not(strategy):
+@pytest.mark.parametrize(
+    "strategy", ["auto", "ddp", DDPStrategy(), "fully_sharded", FullySharded()]
+)
+def test_those_that_leave_winograd_layers_whole_are_not(strategy):
     refuse_sharding(strategy)

@@ -10,6 +10,8 @@ from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from videowino.training.fully_sharded import FullySharded
+from videowino.training.sharding import own
 from videowino.winograd import winograd_layers
 
 
@@ -48,6 +50,8 @@ class EMA(WeightAveraging):
         """Bring the average to the network's device, and share what is frozen."""
         average = self._average
         average.to(pl_module.device)
+        if isinstance(trainer.strategy, FullySharded):
+            trainer.strategy.shard(average)
         theirs = winograd_layers(pl_module)
         for name, layer in winograd_layers(average).items():
             if layer.parameterization != "low_rank":
@@ -114,7 +118,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
         decay: share of the average that stays; 0 copies.
     """
     for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
-        ours.lerp_(theirs.to(ours.dtype), 1 - decay)
+        own(ours).lerp_(own(theirs).to(ours.dtype), 1 - decay)
     for mine, other in zip(average.modules(), model.modules(), strict=True):
         for name, buffer in mine.named_buffers(recurse=False):
             source: Tensor = getattr(other, name)

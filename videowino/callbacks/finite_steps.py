@@ -15,6 +15,7 @@ from videowino.cli import require
 from videowino.training.diagnosis import first_not_finite
 from videowino.training.processes import largest_of_processes
 from videowino.training.say import say
+from videowino.training.sharding import gradient_norm
 
 
 class FiniteSteps(pl.Callback):
@@ -81,8 +82,7 @@ class FiniteSteps(pl.Callback):
         bad = bad_loss
         if not scaled:
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-            total = torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
-            bad = bad or not bool(torch.isfinite(total))
+            bad = not bool(torch.isfinite(gradient_norm(gradients))) or bad
         if not largest_of_processes(trainer, bad):
             self._in_a_row = 0
             return

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch import Tensor
+from torch import Tensor, nn
 
 from videowino.fastest import in_fastest_form
 from videowino.report import report
@@ -93,13 +93,16 @@ class SpeedupLogger(pl.Callback):
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._measured = trainer.global_step
         folder = trainer.log_dir or trainer.default_root_dir  # which all processes ask for together
-        if not (trainer.is_global_zero and self._clip and winograd_layers(pl_module)):
+        if not self._clip or not winograd_layers(pl_module):
             return
         assert isinstance(pl_module, VideoClassifier)
+        whole = pl_module.whole_network()
+        if not trainer.is_global_zero:
+            return
         with isolate_rng():
-            like = next(p for p in pl_module.model.parameters() if p.is_floating_point())
+            like = next(p for p in whole.parameters() if p.is_floating_point())
             example = torch.randn(self.batch_size, *self._clip).to(like)
-            network, layers = self.measure(pl_module, example)
+            network, layers = self.measure(pl_module, whole, example)
         step = max(0, trainer.global_step - 1)  # that of the epoch's other figures
         place = {"epoch": trainer.current_epoch, "step": step}
         for logger in trainer.loggers:
@@ -112,19 +115,20 @@ class SpeedupLogger(pl.Callback):
             self._write(folder, layers, place)
 
     def measure(
-        self, classifier: VideoClassifier, example: Tensor
+        self, classifier: VideoClassifier, model: nn.Module, example: Tensor
     ) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Times and counts of the network, and of each Winograd layer.
 
         Args:
-            classifier: with Winograd layers.
+            classifier: says what the dense network is.
+            model: its network, whole, with Winograd layers.
             example: clips N C D H W.
 
         Returns:
             The network's figures by logged name, and one row a layer. Multiplications are those
             of a clip, and of the convolutions alone.
         """
-        model, dense = classifier.model, classifier.dense_network().to(example)
+        dense = classifier.dense_network().to(example)
         counted = report(model, example[:1])
         share = self.seconds * _FORM_SHARE
         both = {

@@ -14,7 +14,9 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -26,7 +28,9 @@ from videowino.training.hyperparameters import WinogradConfig, check_same_networ
 from videowino.training.length import length_of
 from videowino.training.mixing import Mixing
 from videowino.training.optimizers import parameter_groups
+from videowino.training.processes import largest_of_processes
 from videowino.training.schedules import learning_rate_factor
+from videowino.training.sharding import clip_gradients, is_sharded
 from videowino.training.sync_batch_norm import is_synchronized
 
 
@@ -164,16 +168,26 @@ class VideoClassifier(pl.LightningModule):
             model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         return model
 
+    def whole_network(self) -> nn.Module:
+        """The network; where it is sharded a copy that is whole, which all processes ask for."""
+        if not is_sharded(self.model):
+            return self.model
+        arguments = {k: v for k, v in self.hparams.items() if not k.startswith("_")}
+        with isolate_rng():
+            copy = VideoClassifier(**arguments | {"weights": None}).model
+        copy.load_state_dict(self.model.state_dict())
+        like = next(p for p in self.parameters() if p.is_floating_point())
+        return copy.to(self.device, like.dtype).train(self.model.training)
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of clips B C T H W; 0 with gradients of 0 for one without clips."""
         clip, label = batch["clip"], batch["label"]
         if len(label) == 0:  # the other processes wait for this one's gradients
             self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
             self._log_train_accuracy()
-            nothing = torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
-            if is_synchronized(self):  # which wait as well
-                nothing = nothing + self(clip).sum() * 0
-            return nothing
+            if is_sharded(self) or is_synchronized(self):  # in the forward pass as well
+                return self._of_no_clips(clip)
+            return torch.stack([p.sum() * 0 for p in self.parameters() if p.requires_grad]).sum()
         target = label
         if self._mix is not None:
             clip, target = self._mix(clip, label)
@@ -189,6 +203,16 @@ class VideoClassifier(pl.LightningModule):
             self.train_accuracy.update(logits.detach(), label)
         self._log_train_accuracy()
         return loss
+
+    def _of_no_clips(self, clip: Tensor) -> Tensor:
+        """0 with gradients of 0, and no statistics but those that all processes make together."""
+        norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and not is_synchronized(m)]
+        for norm in norms:
+            norm.eval()
+        nothing = self(clip).sum() * 0
+        for norm in norms:
+            norm.train()
+        return nothing
 
     def _log_train_accuracy(self) -> None:
         if self._mix is None:  # a mixed clip has no single right class
@@ -221,10 +245,14 @@ class VideoClassifier(pl.LightningModule):
         Args:
             clip: B V C T H W.
         """
+        clips = clip.flatten(0, 1) if len(clip) else clip
+        parts = list(clips.split(self.hparams["clips_at_once"])) if len(clip) else []
+        if is_sharded(self):  # all processes pass through the network as often
+            most = largest_of_processes(self.trainer, len(parts))
+            parts += [clips[:0]] * (most - len(parts))
+        logits = [self(part) for part in parts]
         if len(clip) == 0:
             return clip.new_zeros(0, 1, self.hparams["num_classes"])
-        clips = clip.flatten(0, 1)
-        logits = [self(part) for part in clips.split(self.hparams["clips_at_once"])]
         return torch.cat(logits).unflatten(0, clip.shape[:2]).float()
 
     def _evaluate(
@@ -273,6 +301,21 @@ class VideoClassifier(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning does, and where gradients are shards, over all of them."""
+        if not is_sharded(self):
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+        elif gradient_clip_val:
+            held = [p.grad for p in self.parameters() if p.grad is not None]
+            clip_gradients(held, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the data module's class, which its hyper-parameters do not tell, and class names."""

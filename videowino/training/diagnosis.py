@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from videowino.training.sharding import is_sharded, own
 from videowino.training.sync_batch_norm import is_synchronized
 from videowino.winograd import WinogradConv3d
 
@@ -18,7 +19,7 @@ _LARGEST_HALF = torch.finfo(torch.float16).max
 def first_not_finite(trainer: pl.Trainer, module: pl.LightningModule, clip: Tensor) -> str | None:
     """What is not finite in a forward pass over a training batch, the earliest first.
 
-    Processes whose batch norms wait for each other all have to call it.
+    Processes that wait for each other in batch norms, or for shards, all have to call it.
 
     Args:
         trainer: whose precision the pass has.
@@ -45,7 +46,7 @@ def first_not_finite(trainer: pl.Trainer, module: pl.LightningModule, clip: Tens
 def _outputs(trainer: pl.Trainer, module: pl.LightningModule, clip: Tensor) -> list[str]:
     """The first layer's whose output is not finite, whatever a process finds in its own clips."""
     found: list[str] = []
-    if len(clip) == 0 and not is_synchronized(module):
+    if len(clip) == 0 and not is_synchronized(module) and not is_sharded(module):
         return found
     handles = [
         layer.register_forward_hook(_look(found, _plain(name)))
@@ -99,4 +100,4 @@ def _plain(name: str) -> str:
 
 
 def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())
+    return not tensor.is_floating_point() or bool(torch.isfinite(own(tensor)).all())

@@ -56,11 +56,12 @@ class TimeBudget:
             return
         assert isinstance(classifier, VideoClassifier)
         found: dict[str, Any] = {}
+        whole = classifier.whole_network()
         if trainer.is_global_zero:
             say(trainer, "ColumnSparsity: measuring what columns cost (once)")
             with isolate_rng():
                 dense = classifier.dense_network().to(example)
-                found = measure_latency(classifier.model, dense, example).state
+                found = measure_latency(whole, dense, example).state
         self._latency = LatencyModel.of(trainer.strategy.broadcast(found))
         if self.speedup is not None:
             kept = {n: m.column_mask for n, m in winograd_layers(classifier.model).items()}
@@ -87,8 +88,7 @@ class TimeBudget:
         """
         assert isinstance(classifier, VideoClassifier) and self._latency is not None
         assert self.speedup is not None
-        model = classifier.model
-        layers = winograd_layers(model)
+        layers = winograd_layers(classifier.model)
         own = {name: scores[_PREFIX + name] for name in layers}
         kept = {name: layer.column_mask for name, layer in layers.items()}
         if not last:
@@ -97,6 +97,7 @@ class TimeBudget:
             masks = self._latency.select(own, ms, kept)
         else:
             masks = {}
+            model = classifier.whole_network()
             if trainer.is_global_zero:
                 with isolate_rng():
                     dense = classifier.dense_network().to(example)

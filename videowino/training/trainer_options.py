@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.distributed import is_torchelastic_launched
 
 from videowino.cli import parameters, require
+from videowino.training.fully_sharded import FullySharded
 
 _SHARDING = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 _LEAST = {
@@ -41,7 +42,7 @@ def as_many_as_launched(options: dict[str, Any]) -> None:
 
 
 def refuse_sharding(strategy: Any) -> None:
-    """Refuse strategies that split parameters among processes.
+    """Refuse strategies that split the parameters of Winograd layers among processes.
 
     Args:
         strategy: of the Trainer, by name or made.
@@ -51,9 +52,10 @@ def refuse_sharding(strategy: Any) -> None:
     """
     named = isinstance(strategy, str) and strategy.startswith(("fsdp", "deepspeed"))
     require(
-        not named and not isinstance(strategy, _SHARDING),
-        f"trainer.strategy={strategy if named else type(strategy).__name__}: splits parameters "
-        "among processes, and scores and masks are made of whole ones; choose ddp",
+        not named and (isinstance(strategy, FullySharded) or not isinstance(strategy, _SHARDING)),
+        f"trainer.strategy={strategy if named else type(strategy).__name__}: splits all parameters "
+        "among processes, and scores and masks are made of whole ones; choose ddp, or "
+        "fully_sharded, Lightning's ModelParallelStrategy that leaves Winograd layers whole",
     )
 
 
