@@ -46,6 +46,8 @@ class Seen(pl.Callback):
 class Folder:
     """Where commands are run, of a set of so many clips."""
 
+    strategy: str | None = "ddp"  # of several processes; None leaves it to their configuration
+
     def __init__(self, path, kind, groups, test_groups, batch_size, classes=("Jump", "Run")):
         self.path = path
         root = write_folder(path / "clips", groups=groups, classes=classes)
@@ -88,8 +90,8 @@ class Folder:
         command = [sys.executable, str(REPOSITORY / "train.py"), subcommand]
         command += ["--config", "config.yaml", *map(str, args)]
         command += ["--trainer.devices", str(processes)]
-        if processes > 1:
-            command += ["--trainer.strategy", "ddp"]
+        if processes > 1 and self.strategy is not None:
+            command += ["--trainer.strategy", self.strategy]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
