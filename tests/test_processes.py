@@ -182,9 +182,12 @@ def test_a_process_without_clips_keeps_nobody_waiting(kind, tmp_path):
     # Batch norm of one clip wants more than one place in space.
     root = ("--data.root", folder.root, "--data.size", "[40,40]", "--data.resize", "[44,44]")
     wandb = ("--config", REPOSITORY / "configs/overlay/wandb.yaml")
-    # Where norms wait for each other, in the forward pass too.
-    norms = ("--trainer.sync_batchnorm", str(kind == "VideoFolder").lower())
-    rows = folder.run(2, "fit", "--run", "two", *root, *wandb, *norms)
+    # Where norms wait for each other, in the forward pass too; by block, for gates that score.
+    waits = ("--trainer.sync_batchnorm", "true")
+    if kind == "VideoShards":
+        root += ("--model.winograd.parameterization", "low_rank", "--model.winograd.rank", 2)
+        waits = ("--sparsity", 0.5, "--granularity", "block")
+    rows = folder.run(2, "fit", "--run", "two", *root, *wandb, *waits)
     assert len(list((tmp_path / "two/wandb").glob("offline-run-*"))) == 1
     for epoch in (0, 1):
         seen = of(rows, "train", epoch)
