@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEEN = """
 import json
+import os
 import pytorch_lightning as pl
 
 
@@ -33,6 +34,8 @@ class Seen(pl.Callback):
             print(json.dumps(row), file=file)
 
     def on_train_batch_start(self, trainer, module, batch, number):
+        if os.environ.get("POWER_CUT") == str(trainer.global_step):
+            os._exit(7)
         self.note(trainer, "train", batch)
 
     def on_validation_batch_start(self, trainer, module, batch, number, loader=0):
@@ -83,8 +86,8 @@ class Folder:
         }
         (path / "config.yaml").write_text(yaml.safe_dump(config))
 
-    def run(self, processes, subcommand, *args):
-        """train.py as a user runs it; the rows of what each process saw."""
+    def run(self, processes, subcommand, *args, cut=None):
+        """train.py as a user runs it, or until a step; the rows of what each process saw."""
         for path in self.path.glob("seen.[0-9]"):
             path.unlink()
         command = [sys.executable, str(REPOSITORY / "train.py"), subcommand]
@@ -95,11 +98,11 @@ class Folder:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        env = {**os.environ, "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "MASTER_PORT": port, "OMP_NUM_THREADS": "1", "POWER_CUT": str(cut)}
         done = subprocess.run(
             command, cwd=self.path, capture_output=True, text=True, env=env, timeout=400
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == (0 if cut is None else 7), done.stderr
         self.out, self.err = done.stdout, done.stderr
         return {
             int(path.suffix[1:]): [json.loads(line) for line in path.read_text().splitlines()]
@@ -165,6 +168,26 @@ def test_every_clip_once_and_the_result_of_one_process(kind, tmp_path):
     assert len({row["video"] for row in predicted[0]}) == len(predicted[0]) == 3
     right = sum(row["label"] == row["predicted"] for row in predicted[0]) / 3
     assert float(one["test/video_top1"]) == pytest.approx(right)
+
+
+@pytest.mark.parametrize("kind", ["VideoFolder", "VideoShards"])
+@pytest.mark.parametrize("widths", [(2, 1, 2), (1, 2, 1)], ids=str)
+def test_an_epoch_goes_on_in_another_number_of_processes(widths, kind, tmp_path):
+    folder = Folder(
+        tmp_path, kind, groups=6, test_groups=(1,), batch_size=3, classes=("Jump", "Run", "Sit")
+    )
+    assert folder.train == 15  # five steps of one process, three of two
+    seen, run = [], ("--run", "run", "--checkpoint_every", 1)
+    for step, processes in enumerate(widths, start=1):
+        cut = step if step < len(widths) else None
+        rows = folder.run(processes, "fit", *run, "--ckpt_path", "last", cut=cut)
+        seen += flat(of(rows, "train", 0))
+    assert sorted(seen) == list(range(15))
+    after = of(rows, "train", 1)
+    assert flat(after) == list(range(15))
+    assert {len(own) for own in after.values()} == {5 if processes == 1 else 3}
+    steps = [int(row["step"]) for row in folder.table("run/metrics.csv") if row["train/loss"]]
+    assert steps == list(range(len(steps)))
 
 
 @pytest.mark.parametrize("kind", ["VideoFolder", "VideoShards"])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler, SequentialSampler
 
+from videowino.data.position import Position, Stretch
 from videowino.data.samplers import EvenBatches, InOrder, Shuffled, sample_seeds
 from videowino.data.streaming.index import ShardClip
 from videowino.data.streaming.order import ShardsInOrder, ShuffledShards
@@ -72,7 +73,7 @@ def test_epochs_of_the_sampler():
     assert [b.epoch for b in first] == [0, 0, 0]
     batches.set_epoch(2)
     assert list(batches) == batches.batches(2) != first
-    resumed = EvenBatches(Shuffled(7), 3, seed=1, start=(2, 1))
+    resumed = EvenBatches(Shuffled(7), 3, seed=1, start=Position(2, (Stretch(1, 1, 3),)))
     assert list(resumed) == batches.batches(2)[1:]  # the loader begins before it is told an epoch
     resumed.set_epoch(3)
     assert list(resumed) == batches.batches(3)

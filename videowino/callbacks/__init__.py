@@ -9,7 +9,7 @@ from videowino.callbacks.ema import EMA
 from videowino.callbacks.epoch_lines import EpochLines
 from videowino.callbacks.epoch_seed import EpochSeed
 from videowino.callbacks.finite_steps import FiniteSteps
-from videowino.callbacks.next_epoch import NextEpoch
+from videowino.callbacks.resume_point import ResumePoint
 from videowino.callbacks.speedup_logger import SpeedupLogger
 from videowino.callbacks.wandb_columns import WandbColumns
 from videowino.callbacks.wandb_metrics import WandbMetrics
@@ -24,7 +24,7 @@ __all__ = [
     "EpochLines",
     "EpochSeed",
     "FiniteSteps",
-    "NextEpoch",
+    "ResumePoint",
     "SpeedupLogger",
     "WandbColumns",
     "WandbMetrics",

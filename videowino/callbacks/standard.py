@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from videowino.callbacks.clean_stop import CleanStop
 from videowino.callbacks.epoch_lines import EpochLines
 from videowino.callbacks.epoch_seed import EpochSeed
-from videowino.callbacks.next_epoch import NextEpoch
+from videowino.callbacks.resume_point import ResumePoint
 from videowino.cli import require
 from videowino.training.run_folder import CHECKPOINTS, LAST
 
@@ -37,7 +37,7 @@ def standard_callbacks(
     Raises:
         ValueError: checkpoint_every is below 1.
     """
-    callbacks: list[pl.Callback] = [NextEpoch(), EpochLines()]
+    callbacks: list[pl.Callback] = [ResumePoint(), EpochLines()]
     if seed is not False:
         callbacks.append(EpochSeed(int(seed)))
     if writes and options["logger"] is not False:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -18,7 +17,8 @@ from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
 from videowino.data.flip import check_flip
 from videowino.data.listed import ListedVideos, part_of
-from videowino.data.samplers import EvenBatches, InOrder, Order, Shuffled
+from videowino.data.position import START, Order, Position, Stretch
+from videowino.data.samplers import EvenBatches, InOrder, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.transforms import (
     KINETICS_MEAN,
@@ -176,7 +176,8 @@ class VideoDataModule(ListedVideos):
         self._test_transform = eval_transform(
             size=size, resize=resize, crops=crops, mirror=mirror, **normalisation
         )
-        self._start = (0, 0)
+        self._start = START
+        self._training: EvenBatches | None = None
         self._bad: dict[str, BadVideos] = {}
 
     # What it may change.
@@ -230,7 +231,10 @@ class VideoDataModule(ListedVideos):
         self._train_transform.name_classes(self.class_names)
         dataset = self.dataset("train", self._train_transform)
         same = getattr(self.trainer, "overfit_batches", 0) > 0
-        return self._loader(dataset, self.order("train", shuffled=True), self._start, same)
+        loader = self._loader(dataset, self.order("train", shuffled=True), self._start, same)
+        assert isinstance(loader.sampler, EvenBatches)
+        self._training = loader.sampler
+        return loader
 
     def bad_videos(self, stage: str) -> BadVideos:
         """Those of a stage (as of `videos`) that turned out to be unreadable so far."""
@@ -253,31 +257,20 @@ class VideoDataModule(ListedVideos):
             self.bad_videos(part).add(index, reason)
         return batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Epoch and batch that a training resumed from a checkpoint goes on with."""
+    def state_dict(self) -> dict[str, Any]:
+        """What of which epoch a training resumed from a checkpoint has seen."""
         loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress
-        clips = {"at_once": self.clips_at_once}
-        if batch.is_last_batch:
-            return {"epoch": epoch.started, "batch": 0} | clips
-        return {"epoch": epoch.processed, "batch": batch.current.ready} | clips
+        ended = batch.is_last_batch or epoch.processed == epoch.started  # early, by max_steps
+        if ended or self._training is None:
+            return {"epoch": epoch.started, "seen": []}
+        position = self._training.position(epoch.processed, batch.current.ready)
+        return {"epoch": position.epoch, "seen": [list(part) for part in position.stretches]}
 
-    @property
-    def clips_at_once(self) -> int:
-        """Those of a training step's batches in all processes."""
-        return self.batch_size * (self.trainer.world_size if self.trainer else 1)
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there; the epochs after it are whole again."""
-        before, now = state_dict.get("at_once"), self.clips_at_once
-        if state_dict["batch"] and before not in (None, now):
-            rank_zero_warn(
-                f"data.batch_size={self.batch_size}: the checkpoint is in the middle of an epoch "
-                f"of {before} clips at a time over all processes, now {now}; of this epoch's "
-                f"clips some are left out or seen twice. A batch_size of {before} by the number "
-                "of processes goes on exactly"
-            )
-        self._start = state_dict["epoch"], state_dict["batch"]
+        seen = tuple(Stretch(*part) for part in state_dict["seen"])
+        self._start = Position(state_dict["epoch"], seen)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """The middle clip of each validation video, centre crop; [] where there are no videos."""
@@ -309,7 +302,7 @@ class VideoDataModule(ListedVideos):
         self,
         dataset: VideoDataset,
         order: Order,
-        start: tuple[int, int] = (0, 0),
+        start: Position = START,
         same: bool = False,
     ) -> DataLoader:
         trainer = self.trainer

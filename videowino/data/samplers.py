@@ -12,13 +12,14 @@ some of them twice.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import DistributedSampler, SequentialSampler
+
+from videowino.data.position import START, Order, Position, Stretch, batches_of, edges, seen_in
 
 
 class Batch(NamedTuple):
@@ -35,16 +36,6 @@ class Batch(NamedTuple):
     samples: list[tuple[int, int]]
 
 
-class Order(Protocol):
-    """An order of a set's clips, and how processes share it."""
-
-    length: int
-
-    def share(self, epoch: int, rank: int, ranks: int) -> Sequence[int]:
-        """The clips of one process, of `ranks`; the shares' sizes differ by one at most."""
-        ...
-
-
 class InOrder:
     """The clips as they are listed, in neighbouring parts.
 
@@ -55,11 +46,12 @@ class InOrder:
     def __init__(self, length: int) -> None:
         self.length = length
 
-    def share(self, epoch: int, rank: int, ranks: int) -> Sequence[int]:
+    def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
         """The same in every epoch."""
+        left = [index for index in range(self.length) if index not in seen]
         # Rounded up, so that the first processes have clips where there are few.
-        first, last = (-(-self.length * part // ranks) for part in (rank, rank + 1))
-        return range(first, last)
+        first, last = (-(-len(left) * part // ranks) for part in (rank, rank + 1))
+        return left[first:last]
 
 
 class Shuffled:
@@ -73,10 +65,11 @@ class Shuffled:
     def __init__(self, length: int, seed: int = 0) -> None:
         self.length, self.seed = length, seed
 
-    def share(self, epoch: int, rank: int, ranks: int) -> Sequence[int]:
+    def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
         """Each `ranks`-th clip of the epoch's order."""
         generator = torch.Generator().manual_seed(self.seed + epoch)
-        return torch.randperm(self.length, generator=generator).tolist()[rank::ranks]
+        order = torch.randperm(self.length, generator=generator).tolist()
+        return [index for index in order if index not in seen][rank::ranks]
 
 
 class EvenBatches(DistributedSampler, SequentialSampler):
@@ -98,7 +91,8 @@ class EvenBatches(DistributedSampler, SequentialSampler):
         seed: the run's data seed.
         rank: this process.
         ranks: processes that share an epoch.
-        start: epoch and batch that a resumed training goes on with.
+        start: where a resumed training goes on. The clips of that epoch which are not seen yet are
+            shared anew among the processes, where their number is another than before.
         same: give the first epoch again and again, to overfit on a few batches.
     """
 
@@ -110,7 +104,7 @@ class EvenBatches(DistributedSampler, SequentialSampler):
         seed: int = 0,
         rank: int = 0,
         ranks: int = 1,
-        start: tuple[int, int] = (0, 0),
+        start: Position = START,
         same: bool = False,
     ) -> None:
         DistributedSampler.__init__(
@@ -123,27 +117,55 @@ class EvenBatches(DistributedSampler, SequentialSampler):
         self.order, self.batch_size = order, batch_size
         self.start, self.same = start, same
         # Loaders fetch ahead as soon as there is one, before Lightning says which epoch it is.
-        self.set_epoch(start[0])
+        self.set_epoch(start.epoch)
 
     def __len__(self) -> int:
-        largest = math.ceil(self.order.length / self.num_replicas)
-        return math.ceil(largest / self.batch_size)
+        return batches_of(self.order.length, self.num_replicas, self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         epoch = 0 if self.same else self.epoch
-        first = self.start[1] if epoch == self.start[0] else 0
-        yield from self.batches(epoch)[first:]
+        begun = self.begun(epoch)
+        yield from (batch for batch in self.batches(epoch) if batch.number >= begun)
+
+    def begun(self, epoch: int) -> int:
+        """The number of the batch that an epoch goes on with, or begins with."""
+        more = self.start.split(self.num_replicas, self.batch_size)[1]
+        return self.first(epoch) + (more if epoch == self.start.epoch else 0)
+
+    def first(self, epoch: int) -> int:
+        """The number of the first batch that processes like these make of an epoch.
+
+        It is 0 but where others have begun: the last batch has the same number in any case.
+        """
+        return len(self) - batches_of(
+            self.order.length - len(self.seen(epoch)), self.num_replicas, self.batch_size
+        )
+
+    def seen(self, epoch: int) -> Collection[int]:
+        """The clips of an epoch that were seen by processes of another number or batch size."""
+        if epoch != self.start.epoch:
+            return ()
+        before, _ = self.start.split(self.num_replicas, self.batch_size)
+        return seen_in(self.order, epoch, before)
+
+    def position(self, epoch: int, batches: int) -> Position:
+        """Where a training is, after so many batches of an epoch, those of others counted."""
+        before: tuple[Stretch, ...] = ()
+        if epoch == self.start.epoch:
+            before, _ = self.start.split(self.num_replicas, self.batch_size)
+        own = Stretch(batches - self.first(epoch), self.num_replicas, self.batch_size)
+        return Position(epoch, (*before, own) if own.batches else before)
 
     def batches(self, epoch: int) -> list[Batch]:
-        """All batches that this process sees of an epoch."""
-        share = self.order.share(epoch, self.rank, self.num_replicas)
+        """All batches that this process makes of an epoch, or of what others have left of it."""
+        share = self.order.share(epoch, self.rank, self.num_replicas, self.seen(epoch))
         seeds = sample_seeds(self.seed, epoch, self.order.length)
         samples = [(index, int(seeds[index])) for index in share]
-        count = len(self)
-        edges = [len(samples) * number // count for number in range(count + 1)]
+        first = self.first(epoch)
+        places = edges(len(samples), len(self) - first)
         return [
-            Batch(epoch, number, samples[edges[number] : edges[number + 1]])
-            for number in range(count)
+            Batch(epoch, first + number, samples[places[number] : places[number + 1]])
+            for number in range(len(self) - first)
         ]
 
 

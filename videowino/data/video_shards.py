@@ -10,7 +10,7 @@ from torch import nn
 
 from videowino.cli import require
 from videowino.data.datamodule import VideoDataModule
-from videowino.data.samplers import Order
+from videowino.data.position import Order
 from videowino.data.splits import Video
 from videowino.data.streaming.dataset import ShardDataset
 from videowino.data.streaming.extra import need

@@ -70,12 +70,14 @@ class ShardDataset(VideoDataset):
         worker = get_worker_info()
         step = worker.num_workers if worker else 1
         if (batch.epoch, batch.number) != self._next:
-            own = batches.batches(batch.epoch)[batch.number :: step]
+            left = [b for b in batches.batches(batch.epoch) if b.number >= batch.number]
+            own = left[::step]
             wanted = {index for b in own for index, _ in b.samples}
             wanted -= self._kept.keys() | self._bad.keys()  # not read again
             order = batches.order
             reading = getattr(order, "reading", order.share)
-            share = reading(batch.epoch, batches.rank, batches.num_replicas)
+            seen = batches.seen(batch.epoch)
+            share = reading(batch.epoch, batches.rank, batches.num_replicas, seen)
             clips = [self.videos[index] for index in share if index in wanted]
             self._clip_reader.expect(clips, getattr(order, "buffer", 0))
         self._next = batch.epoch, batch.number + step

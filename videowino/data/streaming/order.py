@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -25,16 +25,17 @@ class ShardsInOrder:
         by_shard = itertools.groupby(lying, lambda index: clips[index].shard)
         self._shards = [list(indices) for _, indices in by_shard]
 
-    def reading(self, epoch: int, rank: int, ranks: int) -> list[int]:
+    def reading(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> list[int]:
         """The clips of one process in the order of reading."""
-        order = [index for shard in self._order(epoch) for index in self._shards[shard]]
+        shards = [self._shards[shard] for shard in self._order(epoch)]
+        order = [index for shard in shards for index in shard if index not in seen]
         # Rounded up, so that the first processes have clips where there are few.
-        first, last = (-(-self.length * part // ranks) for part in (rank, rank + 1))
+        first, last = (-(-len(order) * part // ranks) for part in (rank, rank + 1))
         return order[first:last]
 
-    def share(self, epoch: int, rank: int, ranks: int) -> Sequence[int]:
+    def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
         """The clips of one process in the order in which they are seen."""
-        return self.reading(epoch, rank, ranks)
+        return self.reading(epoch, rank, ranks, seen)
 
     def _order(self, epoch: int) -> Sequence[int]:
         return range(len(self._shards))
@@ -56,9 +57,9 @@ class ShuffledShards(ShardsInOrder):
         super().__init__(clips)
         self.buffer, self.seed = buffer, seed
 
-    def share(self, epoch: int, rank: int, ranks: int) -> Sequence[int]:
+    def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
         """The clips of one process in the order of training."""
-        read = self.reading(epoch, rank, ranks)
+        read = self.reading(epoch, rank, ranks, seen)
         # The 1 sets its draws apart from those of the shards' order.
         random = np.random.default_rng([self.seed, epoch, rank, 1])
         held = read[: self.buffer]

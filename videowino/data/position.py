@@ -1,0 +1,81 @@
+"""Where in an epoch a training is: which of its clips it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import NamedTuple, Protocol
+
+
+class Order(Protocol):
+    """An order of a set's clips, and how processes share it."""
+
+    length: int
+
+    def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
+        """The clips of one process, of `ranks`, without those that are seen.
+
+        The shares' sizes differ by one at most.
+        """
+        ...
+
+
+class Stretch(NamedTuple):
+    """A part of an epoch that so many processes have trained.
+
+    Attributes:
+        batches: of each process.
+        ranks: the processes.
+        batch_size: clips a batch, at most.
+    """
+
+    batches: int
+    ranks: int
+    batch_size: int
+
+    def as_wide_as(self, ranks: int, batch_size: int) -> bool:
+        """Whether so many processes with such batches go on with it."""
+        return (self.ranks, self.batch_size) == (ranks, batch_size)
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a training: an epoch, and what of it is over.
+
+    Attributes:
+        epoch: counted from 0.
+        stretches: one after the other, of processes and batches of different numbers and sizes.
+    """
+
+    epoch: int = 0
+    stretches: tuple[Stretch, ...] = field(default=())
+
+    def split(self, ranks: int, batch_size: int) -> tuple[tuple[Stretch, ...], int]:
+        """Stretches before the one that such processes go on with, and its batches so far."""
+        if self.stretches and self.stretches[-1].as_wide_as(ranks, batch_size):
+            return self.stretches[:-1], self.stretches[-1].batches
+        return self.stretches, 0
+
+
+START = Position()
+
+
+def seen_in(order: Order, epoch: int, stretches: Sequence[Stretch]) -> set[int]:
+    """The clips of an epoch that all processes together saw in its stretches."""
+    seen: set[int] = set()
+    for batches, ranks, batch_size in stretches:
+        count = batches_of(order.length - len(seen), ranks, batch_size)
+        shares = [order.share(epoch, rank, ranks, seen) for rank in range(ranks)]
+        seen.update(*(share[: edges(len(share), count)[min(batches, count)]] for share in shares))
+    return seen
+
+
+def batches_of(clips: int, ranks: int, batch_size: int) -> int:
+    """How many batches each process makes of what all share."""
+    return ceil(ceil(clips / ranks) / batch_size)
+
+
+def edges(clips: int, batches: int) -> list[int]:
+    """Where a share is cut into batches whose sizes differ by one at most; batches + 1 places."""
+    return [clips * number // max(1, batches) for number in range(batches + 1)]
