@@ -13,6 +13,7 @@ import yaml
 from videowino.cli import require
 
 Method = Literal["dense", "filters", "spatial", "vanilla", "low_rank", "factored"]
+IN_PYTORCH = "in PyTorch"  # label of the rival without our engine
 _TILE = (2, 4, 4)
 _FILES = ("dense", "tune", "columns", "filters")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from benchmarks.study.filters import shrink
-from benchmarks.study.grid import Cell, plain
+from benchmarks.study.grid import IN_PYTORCH, Cell, plain
 from benchmarks.study.training import DENSE, Runs
 from videowino.deployment import deploy
 from videowino.environment import describe
@@ -23,7 +23,6 @@ from videowino.training.checkpoint import load_classifier, load_datamodule
 from videowino.winograd import column_sparsity
 
 EAGER, FASTEST = "dense, eager", "dense, fastest form"
-IN_PYTORCH = "in PyTorch"  # label of the rival without our engine
 _BUDGET = 0.6  # seconds for each network
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
+from benchmarks.study.grid import IN_PYTORCH
 from benchmarks.study.training import DENSE
 
 Rows = Sequence[Mapping[str, Any]]
@@ -26,6 +29,10 @@ class Point:
         speedup: mean, deployed over the dense network in eager PyTorch.
         speedup_spread: its sample standard deviation.
         speedup_fastest: mean, over the dense network in PyTorch's fastest form.
+        over_filters: mean points more than filter pruning has in the same time (`filters_at`),
+            both deployed; None where filters are not measured, or no network of a split and seed is
+            between the slowest and the fastest of theirs.
+        over_filters_spread: its sample standard deviation.
         trainable: parameters.
         columns_kept: mean share.
         rows: how many.
@@ -39,6 +46,8 @@ class Point:
     speedup: float
     speedup_spread: float
     speedup_fastest: float
+    over_filters: float | None
+    over_filters_spread: float
     trainable: int
     columns_kept: float
     rows: int
@@ -56,6 +65,7 @@ def points(rows: Rows) -> list[Point]:
         lost = [reference[_place(row)]["video_top1"] - row["video_top1"] for row in own]
         accuracy = [row["video_top1"] for row in own]
         speedup = [row["speedup"] for row in own]
+        over = [more for row in own if (more := _over_filters(row, rows)) is not None]
         found.append(
             Point(
                 cell=own[0]["cell"],
@@ -66,12 +76,44 @@ def points(rows: Rows) -> list[Point]:
                 speedup=mean(speedup),
                 speedup_spread=_spread(speedup),
                 speedup_fastest=mean(row["speedup_fastest"] for row in own),
+                over_filters=mean(over) if over else None,
+                over_filters_spread=_spread(over),
                 trainable=own[0]["trainable"],
                 columns_kept=mean(row["columns_kept"] for row in own),
                 rows=len(own),
             )
         )
     return found
+
+
+def filters_at(ms: float, rows: Rows) -> float | None:
+    """Accuracy of filter pruning in a time, between the networks that were measured.
+
+    Args:
+        ms: the time of a deployed network.
+        rows: of one split and seed. The dense network is the one with no filter pruned.
+
+    Returns:
+        the accuracy on the straight line between the two of the nearest times; None where there is
+        none slower or none faster.
+    """
+    known = sorted(
+        (row["ms"], row["video_top1"])
+        for row in rows
+        if row["cell"]["name"] == "dense"
+        or (row["cell"]["method"] == "filters" and IN_PYTORCH not in row["cell"]["label"])
+    )
+    times, accuracies = zip(*known)
+    if not times[0] <= ms <= times[-1]:
+        return None
+    return float(np.interp(ms, times, accuracies))
+
+
+def _over_filters(row: Mapping[str, Any], rows: Rows) -> float | None:
+    if row["cell"]["method"] in ("dense", "filters"):
+        return None
+    there = filters_at(row["ms"], [other for other in rows if _place(other) == _place(row)])
+    return None if there is None else row["video_top1"] - there
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, int]:

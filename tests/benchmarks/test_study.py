@@ -10,6 +10,7 @@ from benchmarks.study.__main__ import main
 from benchmarks.study.cost import forget_peak, peak_mb
 from benchmarks.study.grid import Cell, expand, read_study
 from benchmarks.study.summary import points
+from benchmarks.study.table import curve_table
 from tests.data.conftest import write_lists
 from videowino.data.synthetic import write_video
 from videowino.training.checkpoint import read_checkpoint
@@ -88,8 +89,14 @@ def test_files_that_are_not_there_and_keys_that_mean_nothing(tmp_path):
 
 
 def row(name, split, top1, speedup, **cell):
-    cell = {"name": name, "title": name, "method": name, "sparsity": 0.5, "speedup": None} | cell
-    more = {"speedup_fastest": speedup / 2, "trainable": 10, "columns_kept": 0.5}
+    given = {"name": name, "title": name, "method": name, "sparsity": 0.5, "speedup": None}
+    cell = given | {"label": ""} | cell
+    more = {
+        "speedup_fastest": speedup / 2,
+        "trainable": 10,
+        "columns_kept": 0.5,
+        "ms": 12 / speedup,
+    }
     return {"cell": cell, "split": split, "seed": 0, "video_top1": top1, "speedup": speedup} | more
 
 
@@ -101,6 +108,23 @@ def test_means_and_losses_are_by_split_and_seed():
     assert (a.accuracy, a.lost, a.speedup, a.speedup_fastest, a.rows) == (84.0, 1.0, 5.0, 2.5, 2)
     assert a.lost_spread == pytest.approx(2**0.5)
     assert a.spread == pytest.approx(4 * 2**0.5)
+
+
+def test_against_filters_in_the_same_time():
+    # 12, 6 and 2 ms; what PyTorch runs in 3 ms is no rival of what is deployed.
+    rows = [row("dense", 1, 90.0, 1.0), row("half", 1, 88.0, 2.0, method="filters")]
+    rows += [row("quarter", 1, 80.0, 6.0, method="filters")]
+    rows += [row("theirs", 1, 10.0, 4.0, method="filters", label="in PyTorch")]
+    rows += [row("a", 1, 86.0, 3.0)]  # 4 ms, where filters have 84
+    rows += [row("b", 1, 86.0, 12.0)]  # faster than any of them
+    rows += [row("dense", 2, 90.0, 1.0), row("half", 2, 80.0, 3.0, method="filters")]
+    rows += [row("a", 2, 86.0, 1.5)]  # 8 ms, half-way from 12 to 4: 85
+    found = {point.cell["name"]: point for point in points(rows)}
+    assert found["a"].over_filters == pytest.approx(1.5)
+    assert found["a"].over_filters_spread == pytest.approx(0.5**0.5)
+    assert [found[name].over_filters for name in ("dense", "half", "theirs", "b")] == [None] * 4
+    assert "| +1.5 ± 0.7 | 10 |" in curve_table([found["a"]])
+    assert "| 1.25x |  | 10 |" in curve_table([found["half"]])
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="is measured on Linux")
