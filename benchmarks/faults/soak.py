@@ -202,6 +202,7 @@ def main(args: list[str] | None = None) -> None:
     least = (_WARM + 60) / 60 / given.alone
     require(given.minutes >= least, f"minutes={given.minutes}: at least {least:g}, to warm up")
     console, chance, outcome = Console(), random.Random(given.seed), Outcome()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background
     shutil.rmtree(given.out, ignore_errors=True)
     given.out.mkdir(parents=True)
     render = [sys.executable, "datasets/synthetic.py", "--root", "datasets/synthetic"]
