@@ -176,7 +176,9 @@ def test_sixteen_bits_are_averaged_in_float32(
     classifier = make_classifier(winograd=winograd, lr=0.001)
     ema, pruning = EMA(decay=0.75), ColumnSparsity(0.5, start=0.2, end=0.6, every=1)
     trainer = make_trainer(callbacks=[pruning, ema], precision="bf16-true")
-    trainer.fit(classifier, datamodule=data)
+    # oneDNN (PyTorch 2.13) gives small bfloat16 filters gradients of memory never written.
+    with torch.backends.mkldnn.flags(enabled=False):
+        trainer.fit(classifier, datamodule=data)
     assert {p.dtype for p in ema._average.parameters()} == {torch.float32}
     assert {p.dtype for p in classifier.parameters()} == {torch.bfloat16}
     for ours, theirs in zip(ema._average.parameters(), classifier.parameters(), strict=True):
