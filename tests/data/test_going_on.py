@@ -95,3 +95,13 @@ def test_what_a_checkpoint_holds(tmp_path):
     assert data.state_dict() == {"epoch": 1, "seen": [[1, 2, 1], [2, 1, 2]]}
     batch.is_last_batch = True
     assert data.state_dict() == {"epoch": 2, "seen": []}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"epoch": 1, "batch": 3}, {"epoch": 1, "seen": [[1, 2]]}, {"epoch": 1, "seen": 3}]
+    + [{"epoch": "1", "seen": []}, {"epoch": 1, "seen": [[1, 0, 4]]}, {"epoch": -1, "seen": []}],
+)
+def test_a_place_that_is_none(state):
+    with pytest.raises(ValueError, match=r"ckpt_path: the place in an epoch .* --model\.weights"):
+        VideoFolder(root="clips").load_state_dict(state)

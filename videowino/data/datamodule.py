@@ -17,7 +17,7 @@ from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
 from videowino.data.flip import check_flip
 from videowino.data.listed import ListedVideos, part_of
-from videowino.data.position import START, Order, Position, Stretch
+from videowino.data.position import START, Order, Position, restored
 from videowino.data.samplers import EvenBatches, InOrder, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.transforms import (
@@ -263,14 +263,16 @@ class VideoDataModule(ListedVideos):
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress
         ended = batch.is_last_batch or epoch.processed == epoch.started  # early, by max_steps
         if ended or self._training is None:
-            return {"epoch": epoch.started, "seen": []}
-        position = self._training.position(epoch.processed, batch.current.ready)
-        return {"epoch": position.epoch, "seen": [list(part) for part in position.stretches]}
+            return Position(epoch.started).state()
+        return self._training.position(epoch.processed, batch.current.ready).state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there; the epochs after it are whole again."""
-        seen = tuple(Stretch(*part) for part in state_dict["seen"])
-        self._start = Position(state_dict["epoch"], seen)
+        """Go on from there; the epochs after it are whole again.
+
+        Raises:
+            ValueError: it is not what `state_dict` gave.
+        """
+        self._start = restored(state_dict)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """The middle clip of each validation video, centre crop; [] where there are no videos."""

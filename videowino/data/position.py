@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Order(Protocol):
@@ -51,6 +51,10 @@ class Position:
     epoch: int = 0
     stretches: tuple[Stretch, ...] = field(default=())
 
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"epoch": self.epoch, "seen": [list(stretch) for stretch in self.stretches]}
+
     def split(self, ranks: int, batch_size: int) -> tuple[tuple[Stretch, ...], int]:
         """Stretches before the one that such processes go on with, and its batches so far."""
         if self.stretches and self.stretches[-1].as_wide_as(ranks, batch_size):
@@ -59,6 +63,28 @@ class Position:
 
 
 START = Position()
+
+
+def restored(state: dict[str, Any]) -> Position:
+    """What `Position.state` gave.
+
+    Raises:
+        ValueError: it gave something else.
+    """
+    try:
+        epoch, seen = state["epoch"], [Stretch(*stretch) for stretch in state["seen"]]
+        numbers = [epoch, *(number for stretch in seen for number in stretch)]
+        sound = all(type(number) is int and number >= 0 for number in numbers)
+        sound = sound and all(stretch.ranks and stretch.batch_size for stretch in seen)
+    except (KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise ValueError(
+            f"ckpt_path: the place in an epoch that it holds is {str(state)[:80]}, which is none; "
+            "it is damaged, or of another version of videowino. Begin a new run from its weights: "
+            "--model.weights"
+        )
+    return Position(epoch, tuple(seen))
 
 
 def seen_in(order: Order, epoch: int, stretches: Sequence[Stretch]) -> set[int]:
