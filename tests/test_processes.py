@@ -86,6 +86,18 @@ class Folder:
         }
         (path / "config.yaml").write_text(yaml.safe_dump(config))
 
+    def of_motion(self):
+        """With clips without places of one colour, where activations are zero but for rounding."""
+        config = yaml.safe_load((self.path / "config.yaml").read_text())
+        config["trainer"]["callbacks"] = []
+        config["data"] = {
+            "class_path": "videowino.data.SyntheticMotion",
+            "init_args": {"root": str(self.path / "motion"), "groups": 4, "clips_per_group": 1}
+            | {"frames": 8, "size": [24, 24], "resize": None, "clips": 1, "num_workers": 0},
+        }
+        (self.path / "config.yaml").write_text(yaml.safe_dump(config))
+        return self
+
     def run(self, processes, subcommand, *args, cut=None):
         """train.py as a user runs it, or until a step; the rows of what each process saw."""
         for path in self.path.glob("seen.[0-9]"):
@@ -229,16 +241,7 @@ def test_a_process_without_clips_keeps_nobody_waiting(kind, tmp_path):
 
 
 def test_pruning_in_two_processes_is_that_of_one(tmp_path):
-    folder = Folder(tmp_path, "VideoFolder", groups=2, test_groups=(1,), batch_size=4)
-    # Clips without places of one colour, where activations are zero but for rounding.
-    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    config["trainer"]["callbacks"] = []
-    config["data"] = {
-        "class_path": "videowino.data.SyntheticMotion",
-        "init_args": {"root": str(tmp_path / "motion"), "groups": 4, "clips_per_group": 1}
-        | {"frames": 8, "size": [24, 24], "resize": None, "clips": 1, "num_workers": 0},
-    }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    folder = Folder(tmp_path, "VideoFolder", groups=2, test_groups=(1,), batch_size=4).of_motion()
     told = {}
     for processes in (1, 2):
         folder.run(

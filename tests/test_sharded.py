@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-import yaml
 
 from tests.test_processes import REPOSITORY, Folder, flat, of
 from videowino.training import load_classifier
@@ -31,17 +30,9 @@ class Stop(pl.Callback):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Of clips without places of one colour, where activations are zero but for rounding."""
-    made = Folder(tmp_path, "VideoFolder", groups=2, test_groups=(1,), batch_size=4)
+    """Where commands are run."""
+    made = Folder(tmp_path, "VideoFolder", groups=2, test_groups=(1,), batch_size=4).of_motion()
     made.strategy = "fully_sharded"
-    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    config["trainer"]["callbacks"] = []
-    config["data"] = {
-        "class_path": "videowino.data.SyntheticMotion",
-        "init_args": {"root": str(tmp_path / "motion"), "groups": 4, "clips_per_group": 1}
-        | {"frames": 8, "size": [24, 24], "resize": None, "clips": 1, "num_workers": 0},
-    }
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "stop.py").write_text(STOP)
     return made
 

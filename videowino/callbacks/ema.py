@@ -56,8 +56,8 @@ class EMA(WeightAveraging):
         for name, layer in winograd_layers(average).items():
             if layer.parameterization != "low_rank":
                 continue
-            frozen, own = theirs[name]._buffers["weight"], layer._buffers["weight"]
-            if frozen is not None and own is not None and frozen.dtype == own.dtype:
+            frozen, held = theirs[name]._buffers["weight"], layer._buffers["weight"]
+            if frozen is not None and held is not None and frozen.dtype == held.dtype:
                 layer._buffers["weight"] = frozen
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, NamedTuple, Protocol
 
@@ -34,10 +34,6 @@ class Stretch(NamedTuple):
     ranks: int
     batch_size: int
 
-    def as_wide_as(self, ranks: int, batch_size: int) -> bool:
-        """Whether so many processes with such batches go on with it."""
-        return (self.ranks, self.batch_size) == (ranks, batch_size)
-
 
 @dataclass(frozen=True)
 class Position:
@@ -49,7 +45,7 @@ class Position:
     """
 
     epoch: int = 0
-    stretches: tuple[Stretch, ...] = field(default=())
+    stretches: tuple[Stretch, ...] = ()
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -57,7 +53,7 @@ class Position:
 
     def split(self, ranks: int, batch_size: int) -> tuple[tuple[Stretch, ...], int]:
         """Stretches before the one that such processes go on with, and its batches so far."""
-        if self.stretches and self.stretches[-1].as_wide_as(ranks, batch_size):
+        if self.stretches and self.stretches[-1][1:] == (ranks, batch_size):
             return self.stretches[:-1], self.stretches[-1].batches
         return self.stretches, 0
 
@@ -95,6 +91,13 @@ def seen_in(order: Order, epoch: int, stretches: Sequence[Stretch]) -> set[int]:
         shares = [order.share(epoch, rank, ranks, seen) for rank in range(ranks)]
         seen.update(*(share[: edges(len(share), count)[min(batches, count)]] for share in shares))
     return seen
+
+
+def neighbours(order: Sequence[int], rank: int, ranks: int) -> Sequence[int]:
+    """The part of an order that is one process's, where each has clips that lie side by side."""
+    # Rounded up, so that the first processes have clips where there are few.
+    first, last = (-(-len(order) * part // ranks) for part in (rank, rank + 1))
+    return order[first:last]
 
 
 def batches_of(clips: int, ranks: int, batch_size: int) -> int:

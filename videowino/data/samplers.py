@@ -19,7 +19,16 @@ import numpy as np
 import torch
 from torch.utils.data import DistributedSampler, SequentialSampler
 
-from videowino.data.position import START, Order, Position, Stretch, batches_of, edges, seen_in
+from videowino.data.position import (
+    START,
+    Order,
+    Position,
+    Stretch,
+    batches_of,
+    edges,
+    neighbours,
+    seen_in,
+)
 
 
 class Batch(NamedTuple):
@@ -49,9 +58,7 @@ class InOrder:
     def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
         """The same in every epoch."""
         left = [index for index in range(self.length) if index not in seen]
-        # Rounded up, so that the first processes have clips where there are few.
-        first, last = (-(-len(left) * part // ranks) for part in (rank, rank + 1))
-        return left[first:last]
+        return neighbours(left, rank, ranks)
 
 
 class Shuffled:
@@ -116,6 +123,7 @@ class EvenBatches(DistributedSampler, SequentialSampler):
         )
         self.order, self.batch_size = order, batch_size
         self.start, self.same = start, same
+        self._of_others, self._own_batches = start.split(ranks, batch_size)
         # Loaders fetch ahead as soon as there is one, before Lightning says which epoch it is.
         self.set_epoch(start.epoch)
 
@@ -129,8 +137,7 @@ class EvenBatches(DistributedSampler, SequentialSampler):
 
     def begun(self, epoch: int) -> int:
         """The number of the batch that an epoch goes on with, or begins with."""
-        more = self.start.split(self.num_replicas, self.batch_size)[1]
-        return self.first(epoch) + (more if epoch == self.start.epoch else 0)
+        return self.first(epoch) + (self._own_batches if epoch == self.start.epoch else 0)
 
     def first(self, epoch: int) -> int:
         """The number of the first batch that processes like these make of an epoch.
@@ -143,18 +150,16 @@ class EvenBatches(DistributedSampler, SequentialSampler):
 
     def seen(self, epoch: int) -> Collection[int]:
         """The clips of an epoch that were seen by processes of another number or batch size."""
-        if epoch != self.start.epoch:
-            return ()
-        before, _ = self.start.split(self.num_replicas, self.batch_size)
-        return seen_in(self.order, epoch, before)
+        return seen_in(self.order, epoch, self._stretches_of_others(epoch))
 
     def position(self, epoch: int, batches: int) -> Position:
         """Where a training is, after so many batches of an epoch, those of others counted."""
-        before: tuple[Stretch, ...] = ()
-        if epoch == self.start.epoch:
-            before, _ = self.start.split(self.num_replicas, self.batch_size)
+        before = self._stretches_of_others(epoch)
         own = Stretch(batches - self.first(epoch), self.num_replicas, self.batch_size)
         return Position(epoch, (*before, own) if own.batches else before)
+
+    def _stretches_of_others(self, epoch: int) -> tuple[Stretch, ...]:
+        return self._of_others if epoch == self.start.epoch else ()
 
     def batches(self, epoch: int) -> list[Batch]:
         """All batches that this process makes of an epoch, or of what others have left of it."""

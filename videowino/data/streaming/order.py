@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from videowino.data.position import neighbours
 from videowino.data.streaming.index import ShardClip
 
 
@@ -25,13 +26,13 @@ class ShardsInOrder:
         by_shard = itertools.groupby(lying, lambda index: clips[index].shard)
         self._shards = [list(indices) for _, indices in by_shard]
 
-    def reading(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> list[int]:
+    def reading(
+        self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()
+    ) -> Sequence[int]:
         """The clips of one process in the order of reading."""
         shards = [self._shards[shard] for shard in self._order(epoch)]
         order = [index for shard in shards for index in shard if index not in seen]
-        # Rounded up, so that the first processes have clips where there are few.
-        first, last = (-(-len(order) * part // ranks) for part in (rank, rank + 1))
-        return order[first:last]
+        return neighbours(order, rank, ranks)
 
     def share(self, epoch: int, rank: int, ranks: int, seen: Collection[int] = ()) -> Sequence[int]:
         """The clips of one process in the order in which they are seen."""
@@ -62,7 +63,7 @@ class ShuffledShards(ShardsInOrder):
         read = self.reading(epoch, rank, ranks, seen)
         # The 1 sets its draws apart from those of the shards' order.
         random = np.random.default_rng([self.seed, epoch, rank, 1])
-        held = read[: self.buffer]
+        held = list(read[: self.buffer])
         places = random.integers(len(held) or 1, size=max(0, len(read) - len(held)))
         order = []
         for index, place in zip(read[self.buffer :], places.tolist()):
