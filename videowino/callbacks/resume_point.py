@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loops.loop import _Loop
 
+from videowino.data.position import epoch_is_over
 from videowino.data.samplers import EvenBatches
 
 
@@ -29,9 +30,7 @@ class ResumePoint(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The counts are restored by now, and no epoch has begun."""
         fit: Any = trainer.fit_loop  # whose counts are declared with less than they have
-        epoch = fit.epoch_progress.current
-        over = epoch.started > 0 and epoch.processed == epoch.started
-        if over or fit.epoch_loop.batch_progress.is_last_batch:
+        if epoch_is_over(fit):
             _begin_epoch(fit)
         elif fit.restarted_mid_epoch:
             _count_batches(trainer)

@@ -17,7 +17,7 @@ from videowino.data.dataset import VideoDataset
 from videowino.data.decoding import DECODERS
 from videowino.data.flip import check_flip
 from videowino.data.listed import ListedVideos, part_of
-from videowino.data.position import START, Order, Position, restored
+from videowino.data.position import START, Order, Position, epoch_is_over, restored
 from videowino.data.samplers import EvenBatches, InOrder, Shuffled
 from videowino.data.sampling import ClipSampler
 from videowino.data.transforms import (
@@ -260,11 +260,10 @@ class VideoDataModule(ListedVideos):
     def state_dict(self) -> dict[str, Any]:
         """What of which epoch a training resumed from a checkpoint has seen."""
         loop: Any = self.trainer.fit_loop  # type: ignore[union-attr]
-        epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress
-        ended = batch.is_last_batch or epoch.processed == epoch.started  # early, by max_steps
-        if ended or self._training is None:
+        epoch, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        if epoch_is_over(loop) or self._training is None:
             return Position(epoch.started).state()
-        return self._training.position(epoch.processed, batch.current.ready).state()
+        return self._training.position(epoch.processed, batches.ready).state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there; the epochs after it are whole again.

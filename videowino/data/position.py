@@ -83,6 +83,13 @@ def restored(state: dict[str, Any]) -> Position:
     return Position(epoch, tuple(seen))
 
 
+def epoch_is_over(fit_loop: Any) -> bool:
+    """Whether a Trainer's fit loop is behind an epoch's last step, be it early, by max_steps."""
+    epoch = fit_loop.epoch_progress.current
+    early = epoch.started > 0 and epoch.processed == epoch.started
+    return early or fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
 def seen_in(order: Order, epoch: int, stretches: Sequence[Stretch]) -> set[int]:
     """The clips of an epoch that all processes together saw in its stretches."""
     seen: set[int] = set()
