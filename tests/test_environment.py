@@ -17,6 +17,13 @@ def test_describes_this_process():
     assert ", 3 threads, " in str(describe(threads=3))
 
 
+def test_says_that_threads_sleep_while_they_wait(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert "OMP" not in str(describe(threads=2))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert ", 2 threads, OMP_WAIT_POLICY=passive, torch" in str(describe(threads=2))
+
+
 def test_says_what_runs_the_winograd_layers(monkeypatch):
     for found, said in (("avx2", "kernels, avx2"), (None, "reference")):
         monkeypatch.setattr(native, "instruction_set", lambda found=found: found)

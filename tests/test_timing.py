@@ -65,6 +65,16 @@ def test_one_slow_round_does_not_move_the_median():
     assert alternate({"a": call}, budget=0.0, min_repeats=5, warmup=1, clock=clock)["a"].median == 1
 
 
+def test_a_turn_begins_with_calls_that_are_not_timed_unless_they_are_long():
+    clock = Clock()
+    calls = {"short": clock.taking("short", 0.03, 0.01), "long": clock.taking("long", 7.0, 5.0)}
+    options = {"budget": 0.0, "min_repeats": 3, "warmup": 0}
+    result = alternate(calls, warm=1, clock=clock, **options)
+    assert clock.calls == ["short", "short", "long", "long"] + ["short", "short", "long"] * 2
+    assert (result["short"].median, result["short"].q3) == pytest.approx((0.01, 0.01))
+    assert (result["long"].median, result["long"].repeats) == (5.0, 3)
+
+
 def test_budget_sets_the_number_of_rounds():
     clock = Clock()
     calls = {"a": clock.taking("a", 1.0), "b": clock.taking("b", 2.0)}
@@ -95,6 +105,7 @@ def test_threads_are_set_stated_and_put_back():
         ({"min_repeats": 0}, "min_repeats=0"),
         ({"min_repeats": 4, "max_repeats": 3}, "max_repeats=3: is below min_repeats=4"),
         ({"warmup": -1}, "warmup=-1"),
+        ({"warm": -2}, "warm=-2"),
     ],
 )
 def test_options_out_of_range(options, message):
@@ -140,6 +151,7 @@ def test_models_run_in_evaluation_mode_and_get_their_mode_back():
     model.frozen.eval()
     result = time_models({"m": model}, torch.zeros(1, 2, 3, 4, 5), budget=0, min_repeats=2)
     assert result["m"].repeats == 2
+    assert len(model.spy.seen) == 2 * (2 + 2 * 2)  # twice in a call: warm-up, and each timed one's
     assert {seen[:2] for seen in model.spy.seen} == {(False, False)}
     assert model.training
     assert model.spy.training

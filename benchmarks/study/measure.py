@@ -18,7 +18,7 @@ from videowino.environment import describe
 from videowino.evaluation.accuracy import evaluate
 from videowino.fastest import in_fastest_form
 from videowino.report import count
-from videowino.timing import alternate
+from videowino.timing import time_models
 from videowino.training.checkpoint import load_classifier, load_datamodule
 from videowino.winograd import column_sparsity
 
@@ -70,12 +70,7 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
             twin = in_pytorch(cell)
             calls[twin.name], _ = in_fastest_form(networks[cell.name], clip)
             rows.append((twin, cell.name))
-    with torch.inference_mode():
-        times = alternate(
-            {name: (lambda model=model: model(clip)) for name, model in calls.items()},  # type: ignore[misc]
-            budget=_BUDGET * len(calls),
-            min_repeats=20,
-        )
+    times = time_models(calls, clip, budget=_BUDGET * len(calls), min_repeats=20)
     return [
         {
             "split": place[0],

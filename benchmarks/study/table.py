@@ -56,6 +56,7 @@ def caption(rows: Rows) -> str:
     """What the tables were measured on."""
     first = rows[0]
     machine = first["environment"]
+    policy = f", OMP_WAIT_POLICY={machine['wait_policy']}" if machine.get("wait_policy") else ""
     frames, height, width = first["clip_shape"][1:]
     splits = sorted({row["split"] for row in rows})
     seeds = sorted({row["seed"] for row in rows})
@@ -71,5 +72,5 @@ def caption(rows: Rows) -> str:
         "filters: points more than filter pruning, deployed too, has in the same time, between the "
         "networks of it that are nearest in time. Clips "
         f"of {frames}x{height}x{width}, {machine['processor']}, {machine['instruction_set']}, "
-        f"{machine['threads']} threads, torch {machine['versions']['torch']}."
+        f"{machine['threads']} threads{policy}, torch {machine['versions']['torch']}."
     )
