@@ -22,6 +22,7 @@ from videowino.data.synthetic import write_video
 pytest.importorskip("wandb")
 REPOSITORY = Path(__file__).parents[2]
 OVERLAY = str(REPOSITORY / "configs" / "overlay" / "wandb.yaml")
+DISABLED = {"WANDB_MODE": "disabled"}
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +252,7 @@ def test_a_run_that_goes_on_is_one_run_wherever_its_folder_is_now(clips, tmp_pat
 def test_disabled(clips, tmp_path):
     """In a process of its own: wandb reads the environment once."""
     run = tmp_path / "run"
-    said = train(clips, run, WANDB_MODE="disabled")
+    said = train(clips, run, **DISABLED)
     assert (run / "metrics.csv").is_file() and not list(run.glob("wandb/*run*"))
     assert "no WandbLogger" not in said
     logger = yaml.safe_load((run / "config.yaml").read_text())["trainer"]["logger"]
@@ -260,13 +261,18 @@ def test_disabled(clips, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_wandb_the_overlay_says_what_to_install(clips, tmp_path):
+def test_without_wandb_the_overlay_says_what_to_install_unless_it_is_disabled(clips, tmp_path):
     hidden = "import sys; sys.modules['wandb'] = None; from videowino.cli import run; "
     hidden += "from train import main; run(lambda: main(sys.argv[1:]))"
     command = [sys.executable, "-c", hidden, *arguments(clips, tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 2
     assert done.stderr.count("\n") <= 2 and "wandb" in done.stderr and "pip install" in done.stderr
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=REPOSITORY, env=os.environ | DISABLED
+    )
+    assert done.returncode == 0, done.stderr
+    command[command.index("--run") + 1] = str(tmp_path / "another")
     without = [a for a in command if a != OVERLAY]
     del without[without.index("--config", 6)]
     done = subprocess.run(without, capture_output=True, text=True, cwd=REPOSITORY)

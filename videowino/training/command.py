@@ -66,7 +66,7 @@ from videowino.training.trainer_options import (
     trainer_errors,
 )
 from videowino.training.trainer_parts import loggers, plugins
-from videowino.training.wandb_run import settle_wandb
+from videowino.training.wandb_run import heed_wandb_mode, is_wandb, settle_wandb
 
 _PARSER = {"exit_on_error": False, "allow_abbrev": False}
 _CLASSES = [
@@ -226,8 +226,10 @@ class TrainCLI(LightningCLI):
                 "choose another folder"
             )
         self.logger = deepcopy(config.trainer.logger)
+        # The run's config.yaml keeps what is left out: whoever goes on may want it again.
+        config.trainer.logger = heed_wandb_mode(config.trainer.logger)
         for logger in as_list(config.trainer.logger):
-            if getattr(logger, "class_path", "").endswith("WandbLogger"):
+            if is_wandb(logger):
                 settle_wandb(logger.init_args, self.run, fit and config.ckpt_path is not None)
 
     def instantiate_classes(self) -> None:

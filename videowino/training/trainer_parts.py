@@ -13,14 +13,13 @@ from videowino.training.callback_options import as_list
 from videowino.training.checkpoint_file import CheckpointFiles
 from videowino.training.run_logger import RunLogger
 from videowino.training.sync_batch_norm import SyncedOnCPU
-from videowino.training.wandb_run import heed_wandb_mode
 
 
 def loggers(folder: Path, given: Any) -> Any:
     """That of the run folder, and those of the configuration; False where it wants none."""
     if given is False:
         return False
-    return [RunLogger(folder), *heed_wandb_mode([] if given is True else as_list(given))]
+    return [RunLogger(folder), *([] if given is True else as_list(given))]
 
 
 def plugins(options: dict[str, Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 STEP = "trainer/global_step"  # the key by which Lightning's logger orders its figures
@@ -48,12 +48,24 @@ def last_id(folder: Path) -> str | None:
     return found[-1].partition("-")[2] if found else None
 
 
-def heed_wandb_mode(loggers: list[Logger]) -> list[Logger]:
-    """The loggers, without W&B's where WANDB_MODE=disabled, which its `offline` undoes.
+def is_wandb(logger: Any) -> bool:
+    """Whether it is a WandbLogger's part of a configuration."""
+    return getattr(logger, "class_path", "").endswith("WandbLogger")
 
-    The configuration keeps it: whoever goes on with the run without WANDB_MODE has it again.
+
+def heed_wandb_mode(given: Any) -> Any:
+    """Configured loggers, without W&B's where WANDB_MODE=disabled, which its `offline` undoes.
+
+    It is not made at all then, so wandb need not be installed.
+
+    Args:
+        given: the Trainer's `logger`; one that is W&B's alone becomes True.
     """
-    return [logger for logger in loggers if not (_disabled() and isinstance(logger, WandbLogger))]
+    if not _disabled():
+        return given
+    if isinstance(given, list):
+        return [logger for logger in given if not is_wandb(logger)]
+    return True if is_wandb(given) else given
 
 
 def _disabled() -> bool:
