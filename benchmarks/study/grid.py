@@ -81,6 +81,9 @@ class Study:
         splits: numbers of the split lists.
         seeds: each is a dense network of its own, and all that is made of it.
         cells: what is made.
+        part: what accuracy is measured on: the test list, or videos held out of the training list,
+            as many as `data.val_fraction` says.
+        options: of `train.py`, by name, for every training.
         data: options of the data module for evaluation, by name.
         root: folder of the data set; None as the configuration has it.
     """
@@ -93,6 +96,8 @@ class Study:
     splits: tuple[int, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+    part: Literal["test", "val"] = "test"
+    options: tuple[tuple[str, str], ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
     root: Path | None = None
 
@@ -130,7 +135,9 @@ def read_study(path: Path, root: Path | None = None) -> Study:
     for key in wanted:
         require(key in content, f"{path}: {key} is missing")
     for key in content:
-        require(key in (*wanted, "data"), f"{path}: {key} is unknown")
+        require(key in (*wanted, "part", "options", "data"), f"{path}: {key} is unknown")
+    part = content.get("part", "test")
+    require(part in ("test", "val"), f"{path}: part={part}: test or val")
     files = {key: path.parent / content[key] for key in _FILES}
     for key, file in files.items():
         if not file.is_file():
@@ -148,6 +155,8 @@ def read_study(path: Path, root: Path | None = None) -> Study:
         splits=tuple(content["splits"]),
         seeds=tuple(content["seeds"]),
         cells=tuple(cells),
+        part=part,
+        options=tuple((name, str(value)) for name, value in (content.get("options") or {}).items()),
         data=dict(content.get("data") or {}),
         root=root,
     )

@@ -29,9 +29,10 @@ _BUDGET = 0.6  # seconds for each network
 def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[str, Any]]:
     """A row a cell, and two where filters were pruned: deployed by videowino, and in PyTorch.
 
-    Accuracy is that of the trained networks on the test list; times are medians of the deployed
-    ones at batch 1, in turns with the dense network as PyTorch runs it as it is (eager), and in the
-    form that PyTorch runs fastest, as whoever has no videowino would run a pruned one too.
+    Accuracy is that of the trained networks on the study's part of the videos; times are medians
+    of the deployed ones at batch 1, in turns with the dense network as PyTorch runs it as it is
+    (eager), and in the form that PyTorch runs fastest, as whoever has no videowino would run a
+    pruned one too.
 
     Args:
         runs: trained.
@@ -47,12 +48,14 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
     if runs.study.root is not None:
         options["root"] = str(runs.study.root)
     data = load_datamodule(runs.checkpoint(place, DENSE), num_workers=0, **options)
-    data.setup("test")
+    data.setup("test" if runs.study.part == "test" else "validate")
     console.print(f"split {place[0]}, seed {place[1]}: accuracy of {len(cells)} networks")
     shown: list[torch.Tensor] = []
 
+    loader = data.test_dataloader() if runs.study.part == "test" else data.val_dataloader()
+
     def batches() -> Any:
-        for batch in map(data.take_bad, data.test_dataloader()):
+        for batch in map(data.take_bad, loader):
             if not shown:
                 shown.append(batch["clip"][0, :1].clone())
             yield batch
@@ -75,6 +78,7 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
         {
             "split": place[0],
             "seed": place[1],
+            "part": runs.study.part,
             "cell": plain(cell),
             "video_top1": accuracies[network].video_top1,
             "clip_top1": accuracies[network].clip_top1,

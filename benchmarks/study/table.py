@@ -58,6 +58,7 @@ def caption(rows: Rows) -> str:
     machine = first["environment"]
     policy = f", OMP_WAIT_POLICY={machine['wait_policy']}" if machine.get("wait_policy") else ""
     frames, height, width = first["clip_shape"][1:]
+    part = "validation" if first.get("part") == "val" else "test"
     splits = sorted({row["split"] for row in rows})
     seeds = sorted({row["seed"] for row in rows})
     videos = ", ".join(
@@ -65,7 +66,8 @@ def caption(rows: Rows) -> str:
         for split in splits
     )
     return (
-        f"Video-level top-1 in percent; test videos: {videos}; seeds {', '.join(map(str, seeds))}; "
+        f"Video-level top-1 in percent; {part} videos: {videos}; "
+        f"seeds {', '.join(map(str, seeds))}; "
         "± is the standard deviation over splits and seeds. Points lost are against the dense "
         "network that trained on just as long. Speedup: of the network deployed at batch 1 over "
         "the dense one in eager PyTorch, and over the form of it that PyTorch runs fastest. Over "

@@ -50,7 +50,8 @@ class Runs:
         command += ["--data.split", str(split)]
         if self.study.root is not None:
             command += ["--data.root", str(self.study.root)]
-        command += [part for name, value in cell.options for part in (f"--{name}", value)]
+        for name, value in (*self.study.options, *cell.options):
+            command += [f"--{name}", value]
         return [*command, "--run", str(self.folder(place, cell)), "--ckpt_path", "last"]
 
     def train(self, place: tuple[int, int], cell: Cell, threads: int, env: dict[str, str]) -> None:

@@ -79,6 +79,7 @@ def test_files_that_are_not_there_and_keys_that_mean_nothing(tmp_path):
         ({"cells": [{"method": "dense"}] * 2}, "two cells are dense; give one a label"),
         ({"cells": [{"method": "spatial", "overlay": "c.yaml"}]}, "overlay=c.yaml: no such file"),
         ({"cells": "d.yaml"}, "cells=d.yaml: no such file"),
+        ({"part": "train"}, "part=train: test or val"),
     ):
         path.write_text(yaml.safe_dump(base | files | change))
         with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -172,6 +173,7 @@ def test_a_study_from_end_to_end(tiny, tmp_path, capsys):
         {"method": "vanilla", "sparsity": 0.75, "tile": [2, 2, 2]},
     ]
     study = {"splits": [1], "seeds": [0, 1], "cells": cells}
+    study["options"] = {"data.val_fraction": 0.67}
     study |= {key: f"{key}.yaml" for key in ("dense", "tune", "columns", "filters")}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(study))
     out, docs = tmp_path / "out", tmp_path / "docs" / "results.md"
@@ -196,6 +198,16 @@ def test_a_study_from_end_to_end(tiny, tmp_path, capsys):
     before = trained.stat().st_mtime_ns, read_checkpoint(trained)["global_step"]
     main(args)  # nothing is done again
     assert (trained.stat().st_mtime_ns, before[1]) == before
+    # Four groups of three clips: one tests, two validate.
+    assert {row["videos"] for row in result["rows"]} == {3}
+    assert "test videos: 3 (split 1)" in text and result["rows"][0]["part"] == "test"
+    config = yaml.safe_load((trained.parents[1] / "config.yaml").read_text())
+    assert config["data"]["init_args"]["val_fraction"] == 0.67
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(study | {"part": "val"}))
+    for rows in out.glob("*/rows.json"):
+        rows.unlink()
+    main(args)
+    assert "validation videos: 6 (split 1)" in docs.read_text()
     (folder / "tune.yaml").write_text(yaml.safe_dump({"trainer": {"max_epochs": 3}}))
     with pytest.raises(ValueError, match="outcome of another command or configuration"):
         main(args)
