@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+from videowino.environment import Environment
+
 
 @dataclass(frozen=True)
 class Run:
@@ -88,7 +90,7 @@ def table(collected: Mapping[str, Any], groups: Sequence[Sequence[int]], runs: l
 def caption(figures: Mapping[int, dict[str, Any]]) -> str:
     """What the table was measured on."""
     first = next(iter(figures.values()))
-    data, machine = first["data"], first["environment"]
+    data, machine = first["data"], Environment(**first["environment"])
     videos = ", ".join(f"{f['data']['videos']} (split {s})" for s, f in figures.items())
     channels, frames, height, width = data["clip_shape"]
     return (
@@ -96,9 +98,8 @@ def caption(figures: Mapping[int, dict[str, Any]]) -> str:
         f"video, probabilities averaged. Chance is {100 / data['num_classes']:.1f}. Test videos: "
         f"{videos}. ± is the standard deviation over splits. Clips of {frames}x{height}x{width}. "
         "Speedup: dense over pruned, median over splits of medians at batch "
-        f"{first['rows'][0]['speed'][0]['batch_size']}, {machine['processor']}, "
-        f"{machine['instruction_set']}, {machine['threads']} threads, torch "
-        f"{machine['versions']['torch']}, Winograd layers by: {machine['winograd']}."
+        f"{first['rows'][0]['speed'][0]['batch_size']}, {machine}, "
+        f"Winograd layers by: {machine.winograd}."
     )
 
 

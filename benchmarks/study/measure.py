@@ -48,11 +48,11 @@ def measure(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[s
     if runs.study.root is not None:
         options["root"] = str(runs.study.root)
     data = load_datamodule(runs.checkpoint(place, DENSE), num_workers=0, **options)
-    data.setup("test" if runs.study.part == "test" else "validate")
+    testing = runs.study.part == "test"
+    data.setup("test" if testing else "validate")
+    loader = data.test_dataloader() if testing else data.val_dataloader()
     console.print(f"split {place[0]}, seed {place[1]}: accuracy of {len(cells)} networks")
     shown: list[torch.Tensor] = []
-
-    loader = data.test_dataloader() if runs.study.part == "test" else data.val_dataloader()
 
     def batches() -> Any:
         for batch in map(data.take_bad, loader):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.study.summary import Point, Rows
+from videowino.environment import Environment
 
 _HEAD = (
     *("cell", "pruned", "accuracy", "points lost", "deployed speedup", "over the fastest form"),
@@ -55,8 +56,6 @@ def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> str:
 def caption(rows: Rows) -> str:
     """What the tables were measured on."""
     first = rows[0]
-    machine = first["environment"]
-    policy = f", OMP_WAIT_POLICY={machine['wait_policy']}" if machine.get("wait_policy") else ""
     frames, height, width = first["clip_shape"][1:]
     part = "validation" if first.get("part") == "val" else "test"
     splits = sorted({row["split"] for row in rows})
@@ -73,6 +72,5 @@ def caption(rows: Rows) -> str:
         "the dense one in eager PyTorch, and over the form of it that PyTorch runs fastest. Over "
         "filters: points more than filter pruning, deployed too, has in the same time, between the "
         "networks of it that are nearest in time. Clips "
-        f"of {frames}x{height}x{width}, {machine['processor']}, {machine['instruction_set']}, "
-        f"{machine['threads']} threads{policy}, torch {machine['versions']['torch']}."
+        f"of {frames}x{height}x{width}, {Environment(**first['environment'])}."
     )

@@ -40,6 +40,10 @@ def figures_of(split):
             "instruction_set": "avx512",
             "winograd": "kernels, avx512",
             "threads": 2,
+            "device": "cpu",
+            "python": "3.11",
+            "system": "Linux x86_64",
+            "measured_at": "now",
             "versions": {"torch": "2.13.0"},
         },
     }
