@@ -285,6 +285,13 @@ def test_regrowth(winograd, compensate, make_classifier, make_trainer, data):
         assert layer.winograd_weight()[..., layer.column_mask].abs().amax((0, 1)).min() > 0
 
 
+MADE_UP = LayerCost((4, 6, 6), 0.0, 0.01, 0.1)
+
+
+def made_up_ms(masks):
+    return 1.0 + sum(MADE_UP.ms(mask) for mask in masks.values())
+
+
 @pytest.fixture
 def made_up_costs(monkeypatch):
     """0.01 ms a column and 0.1 ms a line, 1 ms the rest; dense takes 40 ms."""
@@ -292,39 +299,70 @@ def made_up_costs(monkeypatch):
 
     def measure(model, dense, example, **_):
         calls.append("measure")
-        cost = LayerCost((4, 6, 6), 0.0, 0.01, 0.1)
-        return LatencyModel(dict.fromkeys(winograd_layers(model), cost), 40.0, 1.0)
+        return LatencyModel(dict.fromkeys(winograd_layers(model), MADE_UP), 40.0, 1.0)
 
     def find(model, dense, example, latency, scores, speedup, kept):
         calls.append("find")
         masks = latency.select(scores, latency.dense_ms / speedup, kept)
         return Found(masks, latency.dense_ms / latency.ms(masks))
 
+    def time(model, dense, example, masks):
+        calls.append("time")
+        return 40.0 / made_up_ms(masks)
+
     monkeypatch.setattr(time_budget, "measure_latency", measure)
+    monkeypatch.setattr(time_budget, "measure_speedup", time)
     monkeypatch.setattr(time_budget, "find_masks", find)
     return calls
+
+
+class RecordMilliseconds(pl.Callback):
+    """What the costs that are made up say of each step's masks."""
+
+    def __init__(self):
+        self.ms = []
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        layers = winograd_layers(pl_module.model)
+        self.ms.append(made_up_ms({name: layer.column_mask for name, layer in layers.items()}))
 
 
 def test_a_speedup_is_reached_on_a_ramp_of_milliseconds(
     made_up_costs, make_classifier, make_trainer, data, capsys
 ):
     classifier = make_classifier(winograd=LOW_RANK)
-    taken = []
-
-    class Times(Record):
-        def on_train_batch_end(self, trainer, pl_module, *args):
-            layers = winograd_layers(pl_module.model)
-            cost = LayerCost((4, 6, 6), 0.0, 0.01, 0.1)
-            taken.append(1.0 + sum(cost.ms(layer.column_mask) for layer in layers.values()))
-
+    times = RecordMilliseconds()
     callback = ColumnSparsity(speedup=4.0, start=0, end=4, unit="step", every=2)
-    make_trainer(max_epochs=2, callbacks=[callback, Times()]).fit(classifier, datamodule=data)
+    make_trainer(max_epochs=2, callbacks=[callback, times]).fit(classifier, datamodule=data)
     whole = 1.0 + len(winograd_layers(classifier)) * (1.44 + 3.6)
     # Half-way the cubic has 7/8 of the way to 10 ms.
     for step, wanted in enumerate([whole] * 2 + [whole - 7 / 8 * (whole - 10)] * 2 + [10.0] * 2):
-        assert wanted - 0.15 < taken[step] <= wanted + 1e-9, step
-    assert made_up_costs == ["measure", "find"]
+        assert wanted - 0.15 < times.ms[step] <= wanted + 1e-9, step
+    assert made_up_costs == ["measure", "time", "find"]
     assert "4.0" in capsys.readouterr().out.split("ColumnSparsity: ")[2]
+
+
+def test_the_ramp_ends_where_a_network_that_is_faster_than_its_costs_is_fast_enough(
+    made_up_costs, make_classifier, make_trainer, data, monkeypatch
+):
+    timed = []
+
+    def time(model, dense, example, masks):
+        timed.append(made_up_ms(masks))
+        faster = 1.25 if len(timed) == 1 else 0.5  # a slow look brings the ramp no lower
+        return faster * 40.0 / timed[-1]
+
+    monkeypatch.setattr(time_budget, "measure_speedup", time)
+    times = RecordMilliseconds()
+    classifier = make_classifier(winograd=LOW_RANK)
+    callback = ColumnSparsity(speedup=4.0, start=0, end=8, unit="step", every=1)
+    make_trainer(max_epochs=3, callbacks=[callback, times]).fit(classifier, datamodule=data)
+    whole = 1.0 + len(winograd_layers(classifier)) * (1.44 + 3.6)
+    for step in range(1, 8):
+        wanted = whole - (1 - (1 - step / 8) ** 3) * (whole - 1.25 * 10.0)
+        assert wanted - 0.15 < times.ms[step] <= wanted + 1e-9, step
+    assert times.ms[8] <= 10.0  # the last cut takes what the search finds
+    assert len(timed) > 1 and all(b < 0.95 * a for a, b in zip(timed, timed[1:]))
 
 
 def test_a_speedup_that_is_missed_is_told(

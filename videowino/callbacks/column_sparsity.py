@@ -40,7 +40,8 @@ class ColumnSparsity(pl.Callback):
 
     With `speedup`, the ramp is one of milliseconds, down to those with which the deployed network
     is so much faster than the dense one on this machine. What columns cost is measured at the first
-    cut; at the last one networks are deployed and timed until one is as fast as wanted.
+    cut, and held against networks deployed and timed on the way (`TimeBudget`); at the last one
+    they are timed until one is as fast as wanted.
 
     A mask is set before a step's forward pass and is part of the layer's state, so a run resumed
     from any checkpoint goes on with the same masks and the same schedule.

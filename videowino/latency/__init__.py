@@ -4,7 +4,12 @@ from videowino.latency.cost import LayerCost
 from videowino.latency.measure import measure_costs
 from videowino.latency.model import LatencyModel
 from videowino.latency.select import select_by_cost
-from videowino.latency.speedup import find_masks, measure_latency, prune_to_speedup
+from videowino.latency.speedup import (
+    find_masks,
+    measure_latency,
+    measure_speedup,
+    prune_to_speedup,
+)
 
 __all__ = [
     "LatencyModel",
@@ -12,6 +17,7 @@ __all__ = [
     "find_masks",
     "measure_costs",
     "measure_latency",
+    "measure_speedup",
     "prune_to_speedup",
     "select_by_cost",
 ]

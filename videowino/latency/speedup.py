@@ -73,6 +73,27 @@ def measure_latency(
     return LatencyModel(costs, times["dense"].ms, max(0.0, times["pruned"].ms - layers))
 
 
+def measure_speedup(
+    model: nn.Module,
+    dense: nn.Module,
+    example: Tensor,
+    masks: Mapping[str, Tensor],
+    *,
+    budget: float = BUDGET,
+) -> float:
+    """How much faster than the dense network a network deployed with these masks is.
+
+    Args:
+        model: With Winograd layers; left as it is.
+        dense: What it is compared with.
+        example: What both are called with, N C D H W.
+        masks: (P,) bool by layer.
+        budget: Seconds to time each network.
+    """
+    form, _ = in_fastest_form(dense, example, budget=budget)
+    return _speedup(_time(model, form, masks, example, budget))
+
+
 def find_masks(
     model: nn.Module,
     dense: nn.Module,
@@ -116,8 +137,7 @@ def find_masks(
     for _ in range(_TRIES):
         masks = latency.select(scores, ms, kept)
         say(f"timing the network deployed with {_share(masks):.1%} of its columns")
-        times = _time(model, form, masks, example, budget)
-        reached = times["pruned"].speedup(times["dense"])
+        reached = _speedup(_time(model, form, masks, example, budget))
         if best is None or abs(reached - speedup) < abs(best.speedup - speedup):
             best = Found(masks, reached)
         if reached >= speedup and all(masks[name].equal(left) for name, left in whole.items()):
@@ -196,6 +216,10 @@ def _time(
         layer.set_column_mask(masks[name].to(layer.column_mask.device), compensate=False)
     both = {"dense": form, "pruned": deploy(pruned, example, budget=_TUNE)}
     return time_models(both, example, budget=2 * budget)
+
+
+def _speedup(times: Mapping[str, Timing]) -> float:
+    return times["pruned"].speedup(times["dense"])
 
 
 def _share(masks: Mapping[str, Tensor]) -> float:

@@ -1,7 +1,8 @@
-"""What columns cost in a training, measured once, and the columns that reach a speedup."""
+"""What columns cost in a training, and the columns that reach a speedup."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,17 +11,28 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from videowino.latency import LatencyModel, LayerCost, find_masks, measure_latency
+from videowino.latency import (
+    LatencyModel,
+    LayerCost,
+    find_masks,
+    measure_latency,
+    measure_speedup,
+)
 from videowino.training.classifier import VideoClassifier
 from videowino.training.say import say
 from videowino.winograd import winograd_layers
 
 _FAR = 0.1  # of the speedup: what a search that was not disturbed never misses it by
+_STEP = 0.05  # of the time: how much shorter it has to be for the network to be timed again
 _PREFIX = "model."  # of a classifier's layers, which a callback sees, before those of its network
 
 
 class TimeBudget:
     """Measures in the first process, for all: masks must be the same in each.
+
+    Costs are measured once, and on the way down to a speedup what they say is held against networks
+    deployed and timed. Columns do not come back, so the way goes by the fastest that these turned
+    out, and what is missing is left to the last cut.
 
     Args:
         speedup: of the deployed network over the dense one; None where costs alone are wanted.
@@ -29,15 +41,21 @@ class TimeBudget:
     def __init__(self, speedup: float | None) -> None:
         self.speedup = speedup
         self._latency: LatencyModel | None = None
+        self._faster = 1.0  # than costs say, a deployed network at most so far
+        self._timed = math.inf  # what costs say of the last network timed, in milliseconds
 
     @property
     def state(self) -> dict[str, Any] | None:
         """For a checkpoint: a run that goes on has the same costs."""
-        return None if self._latency is None else self._latency.state
+        if self._latency is None:
+            return None
+        return {**self._latency.state, "faster": self._faster, "timed": self._timed}
 
     def load(self, state: Mapping[str, Any] | None) -> None:
         """Take up what `state` gave."""
         self._latency = None if state is None else LatencyModel.of(state)
+        own = state or {}
+        self._faster, self._timed = own.get("faster", 1.0), own.get("timed", math.inf)
 
     @property
     def costs(self) -> dict[str, LayerCost] | None:
@@ -92,9 +110,10 @@ class TimeBudget:
         own = {name: scores[_PREFIX + name] for name in layers}
         kept = {name: layer.column_mask for name, layer in layers.items()}
         if not last:
-            whole = self._latency.ms({name: mask | True for name, mask in kept.items()})
-            ms = whole + progress * (self._latency.dense_ms / self.speedup - whole)
-            masks = self._latency.select(own, ms, kept)
+            masks = self._on_the_way(own, kept, progress)
+            if self._latency.ms(masks) < (1 - _STEP) * self._timed:
+                self._time(trainer, classifier, example, masks)
+                masks = self._on_the_way(own, kept, progress)
         else:
             masks = {}
             model = classifier.whole_network()
@@ -120,3 +139,30 @@ class TimeBudget:
                 masks = {name: mask.cpu() for name, mask in found.masks.items()}
             masks = trainer.strategy.broadcast(masks)
         return {_PREFIX + n: m.to(layers[n].column_mask.device) for n, m in masks.items()}
+
+    def _on_the_way(
+        self, scores: Mapping[str, Tensor], kept: Mapping[str, Tensor], progress: float
+    ) -> dict[str, Tensor]:
+        assert self._latency is not None and self.speedup is not None
+        whole = self._latency.ms({name: mask | True for name, mask in kept.items()})
+        end = self._latency.dense_ms * self._faster / self.speedup
+        return self._latency.select(scores, whole + progress * min(0.0, end - whole), kept)
+
+    def _time(
+        self,
+        trainer: pl.Trainer,
+        classifier: VideoClassifier,
+        example: Tensor,
+        masks: Mapping[str, Tensor],
+    ) -> None:
+        """Learn how much faster than costs say the network is with these masks."""
+        assert self._latency is not None
+        self._timed = self._latency.ms(masks)
+        faster = 0.0
+        model = classifier.whole_network()
+        if trainer.is_global_zero:
+            with isolate_rng():
+                dense = classifier.dense_network().to(example)
+                speedup = measure_speedup(model, dense, example, masks)
+            faster = speedup * self._timed / self._latency.dense_ms
+        self._faster = max(self._faster, trainer.strategy.broadcast(faster))
