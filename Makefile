@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 DEMO := runs/demo
 DATA ?= ../shared/data
 RESULTS := --docs docs/results.md --config configs/results
+STUDY := --docs docs/results.md --config configs/study
 
 export WANDB_MODE ?= offline
 export MPLBACKEND ?= Agg
@@ -52,6 +53,9 @@ results: $(STAMP) ## every table and picture of docs/results.md (hours; goes on 
 	$(BIN)/python -m benchmarks.results $(RESULTS)/avletters.yaml --splits 1,2,3 --root $(DATA)/avletters --out runs/results/avletters
 	$(BIN)/python -m benchmarks.results $(RESULTS)/avletters_known.yaml --splits 4 --root $(DATA)/avletters --out runs/results/avletters_known
 	$(BIN)/python -m benchmarks.results $(RESULTS)/survfight.yaml --splits 1,2,3 --root $(DATA)/survfight --out runs/results/survfight
+	$(BIN)/python -m benchmarks.study $(STUDY)/synthetic_study.yaml
+	$(BIN)/python -m benchmarks.study $(STUDY)/avletters_study.yaml --root $(DATA)/avletters
+	$(BIN)/python -m benchmarks.study $(STUDY)/survfight_study.yaml --root $(DATA)/survfight
 
 test: $(STAMP) ## the tests, without the slow ones
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow"

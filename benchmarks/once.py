@@ -1,13 +1,17 @@
-"""Commands of a study that are run once: a stopped study goes on where it was."""
+"""What a study does once: a stopped one goes on where it was."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from videowino.files import replacing
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +21,7 @@ def once(
     command: Sequence[str],
     *,
     configs: Sequence[Path] = (),
+    again: bool = False,
     threads: int = 1,
     env: Mapping[str, str] | None = None,
 ) -> None:
@@ -26,22 +31,25 @@ def once(
         marker: file that is written when it has succeeded; its log lies beside it.
         command: after `python`.
         configs: files that it depends on.
+        again: run it anew where the marker is of something else, instead of refusing; for what
+            takes minutes.
         threads: for it to compute with.
         env: more of its environment.
 
     Raises:
         ValueError: it failed, or the marker is of another command or of other configurations.
     """
-    contents = hashlib.sha256(b"".join(path.read_bytes() for path in configs)).hexdigest()
     # As it is in any checkout.
-    done = f"python {' '.join(command)}\nconfigs {contents[:16]}\n".replace(f"{ROOT}/", "")
-    if marker.exists():
-        if marker.read_text() != done:
-            raise ValueError(
-                f"{marker.parent} holds the outcome of another command or configuration (see "
-                f"{marker}); choose another folder, or remove it"
-            )
+    done = f"python {' '.join(command)}\nconfigs {digest(configs)}\n".replace(f"{ROOT}/", "")
+    known = marker.read_text() if marker.exists() else None
+    if known == done:
         return
+    if known is not None and not again:
+        raise ValueError(
+            f"{marker.parent} holds the outcome of another command or configuration (see "
+            f"{marker}); choose another folder, or remove it"
+        )
+    marker.unlink(missing_ok=True)
     marker.parent.mkdir(parents=True, exist_ok=True)
     with marker.with_suffix(".log").open("a") as log:
         code = subprocess.run(
@@ -56,3 +64,30 @@ def once(
         said = lines[-1] if lines else f"exit code {code}"
         raise ValueError(f"{command[0]} failed, see {log.name}: {said.removeprefix('error: ')}")
     marker.write_text(done)
+
+
+def measured_once(file: Path, of: str, measure: Callable[[], Any]) -> Any:
+    """What is measured, or what was when it was of the same.
+
+    Args:
+        file: JSON that keeps it.
+        of: what it depends on, as by `digest`.
+        measure: what JSON can hold.
+    """
+    if file.exists():
+        kept = json.loads(file.read_text())
+        if isinstance(kept, dict) and kept.get("of") == of:
+            return kept["measured"]
+    measured = measure()
+    with replacing(file) as place:
+        place.write_text(json.dumps({"of": of, "measured": measured}, indent=1) + "\n")
+    return measured
+
+
+def digest(files: Iterable[Path], said: str = "") -> str:
+    """Short, of the contents of files and of what else was said."""
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.read_bytes())
+    found.update(said.encode())
+    return found.hexdigest()[:16]

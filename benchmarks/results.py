@@ -103,7 +103,10 @@ class Study:
     def view(self, group: Sequence[int], run: Run, threads: int) -> dict[str, Any]:
         """Test in several views, unless that is done; what `test --json` writes."""
         folder = self._views_folder(group, run)
-        once(folder / "viewed", self.views(group, run), threads=threads)
+        trained = [self.checkpoint(split, run) for split in group]
+        once(
+            folder / "viewed", self.views(group, run), configs=trained, again=True, threads=threads
+        )
         return json.loads((folder / "views.json").read_text())
 
     def train(self, split: int, run: Run, threads: int) -> None:
@@ -119,7 +122,14 @@ class Study:
     def evaluate(self, split: int, threads: int) -> dict[str, Any]:
         """Compare a split's networks, unless that is done; what `compare --json` writes."""
         folder = self.out / f"split{split}"
-        once(folder / "evaluated", self.comparison(split), threads=threads)
+        trained = [self.checkpoint(split, run) for run in (DENSE, *self.pruned)]
+        once(
+            folder / "evaluated",
+            self.comparison(split),
+            configs=trained,
+            again=True,
+            threads=threads,
+        )
         return json.loads((folder / "compare.json").read_text())
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
 from typing import Any
 
 from videowino.environment import Environment
+from videowino.evaluation.spread import spread_of
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,6 @@ def collect(figures: Mapping[int, dict[str, Any]], runs: Sequence[Run]) -> dict[
     return collected
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean and sample standard deviation; of a single value the value."""
-    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
-
-
 def table(collected: Mapping[str, Any], groups: Sequence[Sequence[int]], runs: list[Run]) -> str:
     """The markdown table of a study: a row a network; means are within each group of splits."""
     head = ["network"]
@@ -72,8 +68,8 @@ def table(collected: Mapping[str, Any], groups: Sequence[Sequence[int]], runs: l
         for group in groups:
             video = [row["video_top1"][split] for split in group]
             cells += [f"{value:.1f}" for value in video]
-            cells += [f"**{spread(video)}**"] if len(group) > 1 else []
-        cells += [spread([row["clip_top1"][split] for split in group]) for group in groups]
+            cells += [f"**{spread_of(video)}**"] if len(group) > 1 else []
+        cells += [str(spread_of([row["clip_top1"][split] for split in group])) for group in groups]
         for group in groups:
             lost = [
                 collected[DENSE.folder]["video_top1"][split] - row["video_top1"][split]

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from benchmarks.once import digest, measured_once
 from benchmarks.results_table import around, write_between
-from benchmarks.study.cost import training_cost
-from benchmarks.study.grid import Cell, Study, read_study
-from benchmarks.study.measure import measure, rows_file
+from benchmarks.study.cost import compared, training_cost
+from benchmarks.study.grid import Study, plain, read_study
+from benchmarks.study.measure import measure
 from benchmarks.study.picture import draw
 from benchmarks.study.summary import points
 from benchmarks.study.table import caption, cost_table, curve_table
@@ -65,7 +66,7 @@ def run_study(
         rows = []
         for place in study.places:  # one at a time: these time the networks
             rows += _rows(runs, place, bar.console)
-    costs = _costs(runs, rows)
+    costs = _costs(runs, rows[0]["clip_shape"])
     found = points(rows)
     result = {"study": study.name, "rows": rows, "costs": costs, "points": [*map(asdict, found)]}
     (out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -83,33 +84,25 @@ def run_study(
 
 
 def _rows(runs: Runs, place: tuple[int, int], console: Console) -> list[dict[str, Any]]:
-    file = rows_file(runs, place)
-    names = [DENSE.name, *(cell.name for cell in runs.study.cells)]
-    if file.exists():
-        rows = json.loads(file.read_text())
-        if [row["cell"]["name"] for row in rows][: len(names)] == names:
-            return rows
-    rows = measure(runs, place, console)
-    file.write_text(json.dumps(rows, indent=1) + "\n")
-    return rows
+    study = runs.study
+    cells = [DENSE, *study.cells]
+    said = json.dumps([study.part, study.data, str(study.root), [*map(plain, cells)]])
+    of = digest([runs.checkpoint(place, cell) for cell in cells], said)
+    file = runs.folder(place, DENSE).parent / "rows.json"
+    return measured_once(file, of, lambda: measure(runs, place, console))
 
 
-def _costs(runs: Runs, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of one network of each title and sparsity 0 or the least there is."""
-    file = runs.out / "costs.json"
-    chosen: dict[str, Cell] = {}
-    for cell in sorted(runs.study.cells, key=lambda cell: cell.sparsity):
-        if cell.method != "filters" and not cell.label:
-            chosen.setdefault(cell.title, cell)
-    known = json.loads(file.read_text()) if file.exists() else {}
-    if list(known) != list(chosen):
-        place = runs.study.places[0]
-        known = {
-            title: training_cost(runs.checkpoint(place, cell), 16, rows[0]["clip_shape"])
-            for title, cell in chosen.items()
+def _costs(runs: Runs, clip_shape: list[int]) -> dict[str, Any]:
+    cells = compared(runs.study.cells)
+    files = [runs.checkpoint(runs.study.places[0], cell) for cell in cells]
+
+    def measured() -> dict[str, Any]:
+        return {
+            cell.title: {"pruned": cell.sparsity, **training_cost(file, 16, clip_shape)}
+            for cell, file in zip(cells, files)
         }
-        file.write_text(json.dumps(known, indent=1) + "\n")
-    return known
+
+    return measured_once(runs.out / "costs.json", digest(files), measured)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -85,6 +85,7 @@ class Study:
             as many as `data.val_fraction` says.
         options: of `train.py`, by name, for every training.
         data: options of the data module for evaluation, by name.
+        folder: where the configuration lies, and cells' overlays.
         root: folder of the data set; None as the configuration has it.
     """
 
@@ -96,6 +97,7 @@ class Study:
     splits: tuple[int, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+    folder: Path
     part: Literal["test", "val"] = "test"
     options: tuple[tuple[str, str], ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +109,7 @@ class Study:
             return [self.dense, self.tune]
         pruning = self.filters if cell.method == "filters" else self.columns
         if cell.overlay is not None:
-            pruning = self.columns.parent / cell.overlay
+            pruning = self.folder / cell.overlay
         return [self.dense, self.tune, pruning]
 
     @property
@@ -125,7 +127,8 @@ def read_study(path: Path, root: Path | None = None) -> Study:
 
     Raises:
         FileNotFoundError: it, or a configuration that it names, is not there.
-        ValueError: a key or a value that means nothing, or two cells of one name.
+        ValueError: a key or a value that means nothing, two cells of one name, or no plain dense
+            one, with which the others are compared.
     """
     if not path.is_file():
         raise FileNotFoundError(f"config={path}: no such file")
@@ -149,12 +152,17 @@ def read_study(path: Path, root: Path | None = None) -> Study:
     names = [cell.name for cell in cells]
     twice = sorted({name for name in names if names.count(name) > 1})
     require(not twice, f"{path}: two cells are {twice[0] if twice else ''}; give one a label")
+    require(
+        "dense" in names,
+        f"{path}: cells have no plain 'method: dense', which all others are compared with",
+    )
     return Study(
         name=path.stem,
         **files,
         splits=tuple(content["splits"]),
         seeds=tuple(content["seeds"]),
         cells=tuple(cells),
+        folder=path.parent,
         part=part,
         options=tuple((name, str(value)) for name, value in (content.get("options") or {}).items()),
         data=dict(content.get("data") or {}),

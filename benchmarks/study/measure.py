@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -111,8 +110,3 @@ def _counts(model: nn.Module, clip: torch.Tensor) -> dict[str, Any]:
         "trainable": found.trainable,
         "multiplications": found.multiplications,
     }
-
-
-def rows_file(runs: Runs, place: tuple[int, int]) -> Path:
-    """Where the rows of a split and seed are kept."""
-    return runs.out / f"split{place[0]}-seed{place[1]}" / "rows.json"

@@ -40,17 +40,19 @@ def draw(points: Sequence[Point], path: Path, title: str) -> None:
         drawn: dict[str, int] = {}
         titles = dict.fromkeys(p.cell["title"] for p in points if p.cell["method"] != "dense")
         for name in titles:
-            line = sorted((p for p in points if p.cell["title"] == name), key=lambda p: p.speedup)
+            line = sorted(
+                (p for p in points if p.cell["title"] == name), key=lambda p: p.speedup.mean
+            )
             method = line[0].cell["method"]
             colour, markers = _STYLES[method]
             marker = markers[drawn.get(method, 0) % len(markers)]
             style = _LINES[min(drawn.get(method, 0), 1)]
             drawn[method] = drawn.get(method, 0) + 1
             axes.errorbar(
-                [p.speedup for p in line],
-                [p.accuracy for p in line],
-                xerr=[p.speedup_spread for p in line],
-                yerr=[p.lost_spread for p in line],
+                [p.speedup.mean for p in line],
+                [p.accuracy.mean for p in line],
+                xerr=[p.speedup.spread or 0.0 for p in line],
+                yerr=[p.lost.spread or 0.0 for p in line],
                 color=colour,
                 marker=marker,
                 ls=style,
@@ -62,7 +64,7 @@ def draw(points: Sequence[Point], path: Path, title: str) -> None:
             )
         for point in points:
             if point.cell["method"] == "dense":
-                axes.axhline(point.accuracy, color="#777777", lw=1, label="dense")
+                axes.axhline(point.accuracy.mean, color="#777777", lw=1, label="dense")
         axes.set_xlabel("deployed speedup over the dense network in eager PyTorch, times")
         axes.set_ylabel("video-level top-1 accuracy (%); bars: spread of what is lost")
         axes.set_title(title, fontsize=11)

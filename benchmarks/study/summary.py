@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
 from benchmarks.study.grid import IN_PYTORCH
 from benchmarks.study.training import DENSE
+from videowino.evaluation.spread import Spread, spread_of
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -21,33 +22,27 @@ class Point:
 
     Attributes:
         cell: as in the rows.
-        accuracy: mean video-level top-1 in percent.
-        spread: its sample standard deviation; 0 for a single row.
-        lost: mean points less than the dense network that trained on just as long; that of the
-            same split and seed.
-        lost_spread: its sample standard deviation.
-        speedup: mean, deployed over the dense network in eager PyTorch.
-        speedup_spread: its sample standard deviation.
+        accuracy: video-level top-1 in percent.
+        lost: points less than the dense network that trained on just as long; that of the same
+            split and seed.
+        speedup: deployed over the dense network in eager PyTorch.
         speedup_fastest: mean, over the dense network in PyTorch's fastest form.
-        over_filters: mean points more than filter pruning has in the same time (`filters_at`),
-            both deployed; None where filters are not measured, or no network of a split and seed is
-            between the slowest and the fastest of theirs.
-        over_filters_spread: its sample standard deviation.
+        over_filters: points more than filter pruning has in the same time (`filters_at`), both
+            deployed, of those rows that are between the slowest and the fastest of their split and
+            seed; None where there are none.
+        compared: how many rows those are.
         trainable: parameters.
         columns_kept: mean share.
         rows: how many.
     """
 
     cell: Mapping[str, Any]
-    accuracy: float
-    spread: float
-    lost: float
-    lost_spread: float
-    speedup: float
-    speedup_spread: float
+    accuracy: Spread
+    lost: Spread
+    speedup: Spread
     speedup_fastest: float
-    over_filters: float | None
-    over_filters_spread: float
+    over_filters: Spread | None
+    compared: int
     trainable: int
     columns_kept: float
     rows: int
@@ -63,21 +58,16 @@ def points(rows: Rows) -> list[Point]:
             continue
         own = [row for row in rows if row["cell"]["name"] == name]
         lost = [reference[_place(row)]["video_top1"] - row["video_top1"] for row in own]
-        accuracy = [row["video_top1"] for row in own]
-        speedup = [row["speedup"] for row in own]
         over = [more for row in own if (more := _over_filters(row, rows)) is not None]
         found.append(
             Point(
                 cell=own[0]["cell"],
-                accuracy=mean(accuracy),
-                spread=_spread(accuracy),
-                lost=mean(lost),
-                lost_spread=_spread(lost),
-                speedup=mean(speedup),
-                speedup_spread=_spread(speedup),
+                accuracy=spread_of([row["video_top1"] for row in own]),
+                lost=spread_of(lost),
+                speedup=spread_of([row["speedup"] for row in own]),
                 speedup_fastest=mean(row["speedup_fastest"] for row in own),
-                over_filters=mean(over) if over else None,
-                over_filters_spread=_spread(over),
+                over_filters=spread_of(over) if over else None,
+                compared=len(over),
                 trainable=own[0]["trainable"],
                 columns_kept=mean(row["columns_kept"] for row in own),
                 rows=len(own),
@@ -118,7 +108,3 @@ def _over_filters(row: Mapping[str, Any], rows: Rows) -> float | None:
 
 def _place(row: Mapping[str, Any]) -> tuple[int, int]:
     return row["split"], row["seed"]
-
-
-def _spread(values: Sequence[float]) -> float:
-    return stdev(values) if len(values) > 1 else 0.0

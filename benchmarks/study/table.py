@@ -25,9 +25,9 @@ def curve_table(points: Sequence[Point]) -> str:
         cells = [
             cell["title"],
             "" if cell["method"] == "dense" else pruned,
-            f"{point.accuracy:.1f} ± {point.spread:.1f}",
-            "" if cell["method"] == "dense" else f"{point.lost:+.1f} ± {point.lost_spread:.1f}",
-            f"{point.speedup:.2f} ± {point.speedup_spread:.2f}x",
+            str(point.accuracy),
+            "" if cell["method"] == "dense" else f"{point.lost:+.1f}",
+            f"{point.speedup:.2f}x",
             f"{point.speedup_fastest:.2f}x",
             _over(point),
             f"{point.trainable:,}",
@@ -39,15 +39,18 @@ def curve_table(points: Sequence[Point]) -> str:
 def _over(point: Point) -> str:
     if point.over_filters is None:
         return ""
-    return f"{point.over_filters:+.1f} ± {point.over_filters_spread:.1f}"
+    part = f" ({point.compared} of {point.rows})" if point.compared < point.rows else ""
+    return f"{point.over_filters:+.1f}{part}"
 
 
 def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row a method: what a training step takes."""
-    lines = ["| network | trained parameters | a step | memory |", "|---|---:|---:|---:|"]
+    """A row a network: what a step of its training takes with so many columns pruned."""
+    lines = ["| network | pruned | trained parameters | a step | memory |"]
+    lines.append("|---|---:|---:|---:|---:|")
     for title, cost in costs.items():
+        pruned = f"{100 * cost['pruned']:g} %" if cost["pruned"] else ""
         lines.append(
-            f"| {title} | {cost['trainable']:,} | {cost['step_ms']:.0f} ms "
+            f"| {title} | {pruned} | {cost['trainable']:,} | {cost['step_ms']:.0f} ms "
             f"| {cost['memory_mb']:.0f} MB |"
         )
     return "\n".join(lines)
@@ -71,6 +74,7 @@ def caption(rows: Rows) -> str:
         "network that trained on just as long. Speedup: of the network deployed at batch 1 over "
         "the dense one in eager PyTorch, and over the form of it that PyTorch runs fastest. Over "
         "filters: points more than filter pruning, deployed too, has in the same time, between the "
-        "networks of it that are nearest in time. Clips "
-        f"of {frames}x{height}x{width}, {Environment(**first['environment'])}."
+        "networks of it that are nearest in time; (n of m) where that is of n networks only, the "
+        "others' time being none that filters reach. Clips of "
+        f"{frames}x{height}x{width}, {Environment(**first['environment'])}."
     )

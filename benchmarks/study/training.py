@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -106,6 +107,6 @@ def train_all(runs: Runs, jobs: int, cores: int, done: Callable[[str], object]) 
 
     with ThreadPoolExecutor(jobs) as pool:
         for cells in ([DENSE], runs.study.cells):  # the dense ones first: all others start there
-            tasks = [pool.submit(train, p, c) for p in runs.study.places for c in cells]
-            for task in tasks:
-                task.result()
+            places, own = zip(*product(runs.study.places, cells))
+            for _ in pool.map(train, places, own):  # which gives up what waits when one fails
+                pass

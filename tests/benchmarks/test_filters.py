@@ -1,6 +1,7 @@
 import copy
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -94,3 +95,44 @@ def test_those_of_least_norm_go():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         FilterPruning(**options)
+
+
+class ZeroFilters(pl.Callback):
+    """How many filters of the first chain are zero after each step."""
+
+    def __init__(self):
+        self.counts = []
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        modules = dict(pl_module.model.named_modules())
+        chain = chains(pl_module.model)[0]
+        zero = modules[chain.conv].weight.flatten(1).abs().amax(1) == 0
+        assert torch.equal(zero, modules[chain.norm].weight == 0)
+        if self.counts:  # a bias begins with zero
+            assert torch.equal(zero, modules[chain.norm].bias == 0)
+        self.counts.append(int(zero.sum()))
+
+
+def test_filters_go_on_the_schedule_of_columns_and_stay_zero(make_classifier, make_trainer, data):
+    # Eight filters, twelve steps: the ramp from step 0 to 6, cuts each second step. The cubic has
+    # 1 - (2/3)^3 = 0.70, 0.96 and 1 of half of the filters: 2.8, 3.9, 4.
+    counts = ZeroFilters()
+    pruning = FilterPruning(0.5, start=0.0, end=0.5, every=2)
+    trainer = make_trainer(max_epochs=4, callbacks=[pruning, counts])
+    trainer.fit(make_classifier(backbone="r3d_10"), datamodule=data)
+    assert counts.counts == [0, 0, 3, 3, 4, 4, *[4] * 6]
+
+
+def test_pruned_filters_go_on_with_a_checkpoint(make_classifier, make_trainer, data, tmp_path):
+    classifier = make_classifier(backbone="r3d_10")
+    first = FilterPruning(0.5, start=0.0, end=0.5, every=1)
+    trainer = make_trainer(max_epochs=2, callbacks=[first])  # six steps, pruned at the third
+    trainer.fit(classifier, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    counts = ZeroFilters()
+    # Nothing is to be cut any more: what is zero is what the checkpoint says.
+    again = FilterPruning(0.5, start=0.0, end=0.25, every=1)
+    trainer = make_trainer(max_epochs=4, callbacks=[again, counts])
+    trainer.fit(classifier, datamodule=data, ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    assert counts.counts == [4] * 6
+    assert again.state_dict() == first.state_dict()

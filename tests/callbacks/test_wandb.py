@@ -7,7 +7,9 @@ import runpy
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import matplotlib.image
@@ -16,7 +18,7 @@ import pytest
 import yaml
 
 from tests.data.conftest import write_lists
-from videowino.callbacks import WandbColumns, WandbPredictions
+from videowino.callbacks import WandbColumns, WandbPredictions, wandb_metrics
 from videowino.data.synthetic import write_video
 
 pytest.importorskip("wandb")
@@ -123,6 +125,29 @@ def logged(clips, tmp_path_factory):
 
 def media(logged, value):
     return logged[1] / "files" / value["path"]
+
+
+@pytest.mark.parametrize(("every", "final"), [(1, True), (2, True), (3, False)])
+def test_what_is_final_is_of_the_last_step(
+    every, final, make_classifier, make_trainer, data, monkeypatch
+):
+    run = SimpleNamespace(summary={}, define_metric=lambda *a, **k: None)
+    monkeypatch.setattr(wandb_metrics, "check_wandb", lambda *a: None)
+    monkeypatch.setattr(wandb_metrics, "wandb_run", lambda trainer: run)
+    options = {"max_epochs": 4, "check_val_every_n_epoch": every}
+    trainer = make_trainer(callbacks=[wandb_metrics.WandbMetrics()], **options)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        trainer.fit(make_classifier(), datamodule=data)
+    missed = [str(w.message) for w in said if "WandbMetrics" in str(w.message)]
+    if final:
+        assert not missed
+        assert run.summary["final/loss"] == pytest.approx(
+            float(trainer.callback_metrics["val/loss"])
+        )
+    else:
+        assert not run.summary
+        assert "the last validation was after step 9 of 12" in missed[0]
 
 
 def test_summaries_are_of_the_best(logged):

@@ -66,6 +66,7 @@ class SpeedupLogger(pl.Callback):
         self.seconds = seconds
         self.seconds_a_layer = seconds_a_layer
         self._clip: tuple[int, ...] = ()
+        self._epoch = 0
         self._measured = -1
         self._writer: ContinuingWriter | None = None
 
@@ -77,7 +78,8 @@ class SpeedupLogger(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Learn the size of a clip."""
+        """Learn the size of a clip; the trainer's own epoch is the next one when training ends."""
+        self._epoch = trainer.current_epoch
         self._clip = tuple(batch["clip"].shape[1:])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -104,7 +106,7 @@ class SpeedupLogger(pl.Callback):
             example = torch.randn(self.batch_size, *self._clip).to(like)
             network, layers = self.measure(pl_module, whole, example)
         step = max(0, trainer.global_step - 1)  # that of the epoch's other figures
-        place = {"epoch": trainer.current_epoch, "step": step}
+        place = {"epoch": self._epoch, "step": step}
         for logger in trainer.loggers:
             logger.log_metrics(network, step=step)
             if isinstance(logger, WandbLogger):

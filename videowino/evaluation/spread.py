@@ -1,4 +1,4 @@
-"""Accuracy over splits: mean and spread."""
+"""Figures over several trainings: mean and spread."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from statistics import mean, stdev
 
 @dataclass(frozen=True)
 class Spread:
-    """Of one figure over splits.
+    """Of one figure over splits, or splits and seeds.
 
     Attributes:
-        mean: over the splits, each counting the same.
-        spread: sample standard deviation (over n - 1); None of one split.
+        mean: each value counting the same.
+        spread: sample standard deviation (over n - 1); None of one value.
     """
 
     mean: float
@@ -21,7 +21,21 @@ class Spread:
 
     def __str__(self) -> str:
         """As 47.4 ± 2.3."""
-        return f"{self.mean:.1f}" + ("" if self.spread is None else f" ± {self.spread:.1f}")
+        return f"{self:.1f}"
+
+    def __format__(self, spec: str) -> str:
+        """Both numbers by the same format; a sign is the mean's alone."""
+        mean = format(self.mean, spec)
+        return mean if self.spread is None else f"{mean} ± {self.spread:{spec.lstrip('+')}}"
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Mean and spread.
+
+    Args:
+        values: one at least.
+    """
+    return Spread(mean(values), stdev(values) if len(values) > 1 else None)
 
 
 def over_splits(values: Sequence[float | None]) -> Spread | None:
@@ -33,4 +47,4 @@ def over_splits(values: Sequence[float | None]) -> Spread | None:
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    return Spread(mean(known), stdev(known) if len(known) > 1 else None)
+    return spread_of(known)

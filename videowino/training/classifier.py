@@ -27,7 +27,7 @@ from videowino.surgery import convert, ranks
 from videowino.training.hyperparameters import WinogradConfig, check_same_network, plain
 from videowino.training.length import length_of
 from videowino.training.mixing import Mixing
-from videowino.training.optimizers import parameter_groups
+from videowino.training.optimizers import optimizer_for
 from videowino.training.processes import largest_of_processes
 from videowino.training.schedules import learning_rate_factor
 from videowino.training.sharding import clip_gradients, is_sharded
@@ -278,21 +278,7 @@ class VideoClassifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """SGD or AdamW, with a learning rate set at every optimizer step."""
         h = self.hparams
-        groups = parameter_groups(
-            self.model,
-            h["lr"],
-            h["weight_decay"],
-            factor_lr_scale=h["factor_lr_scale"],
-            vanilla_lr_scale=h["vanilla_lr_scale"],
-        )
-        optimizer: torch.optim.Optimizer
-        if h["optimizer"] == "sgd":
-            momentum = h["momentum"]
-            optimizer = torch.optim.SGD(
-                groups, lr=h["lr"], momentum=momentum, nesterov=momentum > 0
-            )
-        else:
-            optimizer = torch.optim.AdamW(groups, lr=h["lr"], betas=(h["momentum"], 0.999))
+        optimizer = optimizer_for(self.model, h)
         factor = learning_rate_factor(length_of(self.trainer), h["warmup_epochs"], h["milestones"])
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {

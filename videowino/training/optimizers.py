@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from videowino.winograd import WinogradConv3d
 
 FACTORS = ("left", "right")
+
+
+def optimizer_for(model: nn.Module, hparams: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """SGD with Nesterov's momentum, or AdamW.
+
+    Args:
+        model: the network.
+        hparams: those of the classifier (`VideoClassifier`).
+    """
+    lr, momentum = hparams["lr"], hparams["momentum"]
+    groups = parameter_groups(
+        model,
+        lr,
+        hparams["weight_decay"],
+        factor_lr_scale=hparams["factor_lr_scale"],
+        vanilla_lr_scale=hparams["vanilla_lr_scale"],
+    )
+    if hparams["optimizer"] == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    return torch.optim.AdamW(groups, lr=lr, betas=(momentum, 0.999))
 
 
 def parameter_groups(
