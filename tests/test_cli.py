@@ -51,11 +51,10 @@ def test_error_of_the_operating_system_names_the_file(tmp_path, capsys):
     assert (code, err) == (2, f"error: {missing}: No such file or directory\n")
 
 
-def test_lightnings_misconfiguration_is_a_user_error():
-    class MisconfigurationException(Exception):
-        pass
-
-    assert cli.is_user_error(MisconfigurationException("x"))
+@pytest.mark.parametrize("name", ["MisconfigurationException", "UsageError", "CommError"])
+def test_user_errors_of_lightning_and_wandb_are_known_by_name(name):
+    kind = type(name, (Exception,), {})
+    assert cli.is_user_error(kind("x")) and cli.is_user_error(type("Below", (kind,), {})("x"))
 
 
 def test_what_loggers_tell_is_printed_once_and_by_scripts_alone(capsys):

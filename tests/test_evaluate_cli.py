@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -146,8 +147,13 @@ def test_report_is_a_page_of_what_was_compared(folder, capsys):
     assert content.count("data:image/webp") == 4
     assert content.count('class="cube"') == 2 * len(json.loads(figures.read_text())["layers"]) // 2
     assert "winograd:" in content  # a configuration
-    again = f"--exact --out {page} --svg {plot} --clips 4 --batch_sizes 1,2\n"
-    assert f"report {half} --baseline {dense} {again}" in content.replace("</pre>", "\n")
+    commands = content.partition('<pre class="commands">')[2].partition("</pre>")[0].splitlines()
+    assert commands[-2] == json.loads(figures.read_text())["command"]
+    assert commands[-2].startswith(f"python evaluate.py compare {half} --baseline")
+    assert commands[-1] == (
+        f"python evaluate.py report {half} --baseline {dense} --comparison {figures} --out {page} "
+        f"--svg {plot} --clips 4"
+    )
     assert plot.read_text().lstrip().startswith("<svg")
 
 
@@ -158,7 +164,8 @@ def test_report_measures_where_nothing_was(folder, capsys, tmp_path):
     assert (code, err) == (0, "")
     assert "6 test videos" in out and f"page: {page}" in out
     assert "ms a clip, batch 2" in page.read_text()
-    assert "--batch_sizes 1,2 --seconds 0.0 --threads 1 --device cpu</pre>" in page.read_text()
+    options = " ".join(QUICK)
+    assert f"report {runs[0]} {runs[1]} {options} --out {page}</pre>" in page.read_text()
 
 
 def test_report_refuses_figures_of_others(folder, capsys, tmp_path):
@@ -167,6 +174,22 @@ def test_report_refuses_figures_of_others(folder, capsys, tmp_path):
     runs = folder / "dense", folder / "half"
     code, _, err = call(capsys, "report", *runs, "--comparison", figures, "--out", page)
     assert code == 2 and "comparison: is of" in err and "half" in err
+    assert not page.exists()
+
+
+def test_report_refuses_figures_of_what_a_checkpoint_was_before(folder, capsys, tmp_path):
+    run, figures, page = tmp_path / "run", tmp_path / "figures.json", tmp_path / "report.html"
+    shutil.copytree(folder / "half", run)
+    call(capsys, "compare", checkpoint(tmp_path, "run"), *QUICK, "--json", figures)
+    given = ("report", run, "--comparison", figures, "--out", page)
+    assert call(capsys, *given)[0] == 0
+    code, _, err = call(capsys, *given, "--seconds", "3")
+    assert code == 2 and "seconds=3.0: nothing is timed where figures are given" in err
+    content = torch.load(checkpoint(tmp_path, "run"), weights_only=True)
+    torch.save(content | {"global_step": 99}, checkpoint(tmp_path, "run"))
+    page.unlink()
+    code, _, err = call(capsys, *given)
+    assert code == 2 and "last.ckpt has changed since its figures were taken; compare again" in err
     assert not page.exists()
 
 

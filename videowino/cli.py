@@ -36,8 +36,11 @@ _USER_ERRORS = (
 )
 # A disk that is full or read-only, and files larger than the system lets them be.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# By name: importing Lightning takes seconds.
-_NAMED_USER_ERRORS = ("MisconfigurationException", "ShardError", "DecoderError")
+# By name: importing Lightning takes seconds. The last three are wandb's.
+_NAMED_USER_ERRORS = (
+    *("MisconfigurationException", "ShardError", "DecoderError"),
+    *("UsageError", "AuthenticationError", "CommError"),
+)
 
 
 def run(main: Callable[[], object]) -> NoReturn:

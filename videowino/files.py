@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,15 @@ def replacing(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # of a folder that is none
                 beside.unlink(missing_ok=True)
         raise
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's contents, its first 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            found.update(part)
+    return found.hexdigest()[:16]
 
 
 @contextmanager

@@ -131,6 +131,21 @@ def test_other_files_are_refused(content, message, tmp_path):
         read_comparison(tmp_path / "none.json")
 
 
+def test_figures_without_networks_or_times_are_refused(comparison, tmp_path):
+    path = tmp_path / "figures.json"
+    comparison.save_json(path)
+    assert read_comparison(path) == comparison
+    first, *others = comparison.rows
+    for rows, message in (
+        ([], "it has no networks"),
+        ([replace(first, speed=[]), *others], "times are missing"),
+        ([first, replace(others[0], speed=first.speed[:1])], "times are missing"),
+    ):
+        replace(comparison, rows=rows).save_json(path)
+        with pytest.raises(ValueError, match=message):
+            read_comparison(path)
+
+
 def test_size_by_hand(result):
     dense, exact, half = result.rows
     filters = 27 * (3 * 8 + 8 * 8)

@@ -3,9 +3,10 @@
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
 
 from videowino.data import VideoFolder
-from videowino.evaluation.networks import data_of, gather
+from videowino.evaluation.networks import data_of, gather, unfinished
 from videowino.surgery import prune
 from videowino.training.classifier import VideoClassifier
 from videowino.training.hyperparameters import plain
@@ -156,3 +157,32 @@ def test_data_of_another_class_count(save, root):
     networks = gather([save("four.ckpt", num_classes=4)])
     with pytest.raises(ValueError, match="has 3 classes and .*four.ckpt was trained for 4"):
         data_of(networks, root=str(root))
+
+
+@pytest.mark.parametrize(
+    ("epoch", "whole", "trainer", "said"),
+    [
+        (2, True, {"max_epochs": 10}, "run is of a training that ended in epoch 3 of 10."),
+        (9, False, {"max_epochs": 10}, "run is of a training that ended in epoch 10 of 10."),
+        (9, True, {"max_epochs": 10}, None),
+        (2, True, {"max_epochs": -1}, None),
+        (2, True, None, None),
+    ],
+)
+def test_a_training_that_ended_early_is_told(save, tmp_path, epoch, whole, trainer, said):
+    path = save("run/checkpoints/last.ckpt")
+    loops = {"fit_loop": {"epoch_loop.batch_progress": {"is_last_batch": whole}}}
+    torch.save(torch.load(path) | {"epoch": epoch, "loops": loops}, path)
+    (network,) = gather([path])
+    assert unfinished(network) is None  # no run folder
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump({"trainer": trainer}))
+    assert unfinished(network) == said
+
+
+def test_one_checkpoint_under_two_names_is_one(save, tmp_path, monkeypatch):
+    path = save("runs/base/checkpoints/last.ckpt")
+    monkeypatch.chdir(tmp_path)
+    short = "runs/base/checkpoints/last.ckpt"
+    assert [n.checkpoint for n in gather([short], baseline=path)] == [str(path)]
+    with pytest.raises(ValueError, match="last.ckpt is given twice"):
+        gather([short, path])

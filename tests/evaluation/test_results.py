@@ -9,7 +9,8 @@ from rich.console import Console
 
 from benchmarks import once, results
 from benchmarks.results import Study, split_groups, study
-from benchmarks.results_table import DENSE, LOW_RANK, VANILLA, collect, spread, table, write_between
+from benchmarks.results_table import DENSE, LOW_RANK, VANILLA, collect, table, write_between
+from videowino.evaluation.spread import spread_of
 
 TOP1 = {
     1: {"dense": 57.5, "half": 56.0, "quarter": 50.0},
@@ -85,6 +86,10 @@ def commands(monkeypatch, plan):
             path.write_text(json.dumps(views_of(path.parent.name)))
             if "--png" in command:
                 Path(command[command.index("--png") + 1]).write_bytes(b"picture")
+        elif command[1] == "train.py":
+            checkpoint = Path(command[command.index("--run") + 1]) / "checkpoints" / "last.ckpt"
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_bytes(str(len(seen)).encode())
         elif command[1] == "evaluate.py":
             path = plan.out / command[command.index("--json") + 1]
             split = int(path.parent.name.removeprefix("split"))
@@ -101,8 +106,10 @@ def commands(monkeypatch, plan):
 
 
 def test_mean_and_standard_deviation_by_hand():
-    assert spread([50.0, 52.0, 57.0]) == "53.0 ± 3.6"  # sqrt((9 + 1 + 16) / 2)
-    assert spread([50.0]) == "50.0"
+    found = spread_of([50.0, 52.0, 57.0])
+    assert str(found) == "53.0 ± 3.6"  # sqrt((9 + 1 + 16) / 2)
+    assert f"{found:+.2f}" == "+53.00 ± 3.61"
+    assert str(spread_of([50.0])) == "50.0" and f"{spread_of([-0.5]):+.1f}" == "-0.5"
 
 
 def test_figures_and_table_by_hand():
@@ -177,6 +184,11 @@ def test_what_is_done_is_not_done_again(plan, commands):
     written = json.loads((plan.out / "results.json").read_text())
     assert written["figures"]["half"]["video_top1"] == {"1": 56.0, "2": 47.0, "4": 69.0}
     assert written["groups"] == [[1, 2], [4]]
+
+    # A network that was trained again is compared and tested again, no other.
+    plan.checkpoint(4, DENSE).write_bytes(b"another")
+    study(plan, [[1, 2], [4]], console=quiet)
+    assert [c[1] for c, _ in commands[18:]] == ["compare", "test"]
 
     plan.prune.write_text("b: 2\n")
     with pytest.raises(ValueError, match="half holds the outcome of another command or config"):

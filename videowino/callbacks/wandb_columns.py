@@ -52,7 +52,7 @@ class WandbColumns(pl.Callback):
         for name, layer in layers.items():
             name = name.removeprefix("model.")
             kept, scores = layer.column_mask, layer.scores("held")
-            title = f"{name}: {layer.columns_kept} of {layer.columns}"
+            title = f"{name}: {layer.columns_multiplied:.4g} of {layer.columns}"
             content[f"sparsity/{name}"] = layer.column_sparsity
             content[f"columns/{name}"] = wandb.Image(
                 columns_figure(kept, scores, layer.tile.alpha, title)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -40,4 +42,7 @@ def run_command(args: list[str] | None = None) -> None:
         known += [f"data.{name}" for name in parameters(VideoDataModule)]
         raise ValueError(explain(str(error), known)) from error
     import_modules(options[options.subcommand]["import"])
-    COMMANDS[options.subcommand].run(options[options.subcommand])
+    chosen = options[options.subcommand]
+    typed = sys.argv[1:] if args is None else args
+    chosen.command = shlex.join(["python", "evaluate.py", *typed])
+    COMMANDS[options.subcommand].run(chosen)

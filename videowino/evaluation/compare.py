@@ -24,7 +24,7 @@ from videowino.evaluation.comparison import (
     VideoPredictions,
 )
 from videowino.evaluation.latency import Latency, measure
-from videowino.evaluation.networks import Network
+from videowino.evaluation.networks import Network, unfinished
 from videowino.fastest import in_fastest_form
 from videowino.report import count
 from videowino.timing import using_threads
@@ -73,6 +73,8 @@ def compare(
     """
     if bad := [size for size in batch_sizes if size < 1]:
         raise ValueError(f"batch_sizes: {bad[0]} is no batch size, give 1 or more")
+    if len(set(batch_sizes)) < len(batch_sizes):
+        raise ValueError(f"batch_sizes={','.join(map(str, batch_sizes))}: give each once")
     for network in networks:
         network.model.to(device).eval()
     accuracies, clip, views = _accuracies(networks, data, device, console)
@@ -113,6 +115,7 @@ def compare(
         environment=environment,
         layers=_layer_speeds(latencies),
         notes=[
+            *filter(None, map(unfinished, networks)),
             *_unreadable(accuracies, len(videos)),
             *_agreement(rows, len(videos) * views),
             *_deployment(rows, off),
@@ -175,6 +178,7 @@ def _row(
         name=network.name,
         kind=network.kind,
         checkpoint=network.checkpoint,
+        digest=network.digest,
         parameterization=parameterization,
         columns_kept=None if parameterization is None else 1 - column_sparsity(network.model),
         accuracy=_figures(network.name, baseline, accuracies),

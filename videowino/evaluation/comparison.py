@@ -10,7 +10,7 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser
 
-from videowino.cli import explain
+from videowino.cli import explain, require
 from videowino.environment import Environment
 from videowino.files import replacing
 
@@ -86,6 +86,8 @@ class Row:
         multiplications: for one clip.
         multiplications_dense: for one clip, had no layer been swapped.
         speed: one entry a batch size.
+        digest: of the checkpoint's contents; None where there is none, and in files of earlier
+            versions.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Row:
     multiplications: int
     multiplications_dense: int
     speed: list[Speed]
+    digest: str | None = None
 
     @property
     def style(self) -> str:
@@ -177,6 +180,7 @@ class Comparison:
         layers: times of single layers, if asked for.
         notes: sentences that the figures must not be read without.
         predictions: video by video; None in files of earlier versions.
+        command: that made it; empty in files of earlier versions.
     """
 
     rows: list[Row]
@@ -185,6 +189,7 @@ class Comparison:
     layers: list[LayerSpeed] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     predictions: VideoPredictions | None = None
+    command: str = ""
 
     @property
     def batch_sizes(self) -> list[int]:
@@ -213,7 +218,11 @@ def read_comparison(path: str | Path) -> Comparison:
     reader.add_class_arguments(Comparison, "it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return reader.instantiate(reader.parse_object({"it": content})).it
+        found: Comparison = reader.instantiate(reader.parse_object({"it": content})).it
+        require(bool(found.rows), "it has no networks")
+        sizes = [[speed.batch_size for speed in row.speed] for row in found.rows]
+        require(bool(sizes[0]) and sizes.count(sizes[0]) == len(sizes), "times are missing")
+        return found
     except (ArgumentError, ValueError, TypeError) as error:
         raise ValueError(
             f"comparison={path}: is not what `evaluate.py compare --json` writes "

@@ -11,16 +11,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentParser
 from torch import nn
 
 from videowino.cli import explain, parameters
 from videowino.data import VideoDataModule
 from videowino.evaluation.comparison import Kind
+from videowino.files import digest
 from videowino.surgery import convert
 from videowino.training.checkpoint import load_classifier, load_datamodule, read_checkpoint
 from videowino.training.classifier import VideoClassifier
 from videowino.training.hyperparameters import plain
+from videowino.training.run_folder import CONFIG
 from videowino.winograd import winograd_layers
 
 _SAME = ("backbone", "num_classes", "width", "stem")  # what must agree for a comparison
@@ -41,6 +44,7 @@ class Network:
         model: in evaluation mode.
         checkpoint: the file that it comes from, None for what was derived from another.
         trained: whether its accuracy means anything.
+        digest: of the file's contents (`videowino.files.digest`).
     """
 
     name: str
@@ -48,6 +52,7 @@ class Network:
     model: nn.Module
     checkpoint: str | None = None
     trained: bool = True
+    digest: str | None = None
 
     @property
     def parameterization(self) -> str | None:
@@ -76,12 +81,14 @@ def gather(
         ValueError: nothing given, not a checkpoint, a baseline that is not dense, or checkpoints
             of different networks.
     """
-    paths = [Path(path) for path in checkpoints if path != baseline]
+    paths = [Path(path) for path in checkpoints]
     if baseline is not None:
-        paths.insert(0, Path(baseline))
+        start_file = Path(baseline).resolve()
+        paths = [Path(baseline), *(path for path in paths if path.resolve() != start_file)]
     if not paths:
         raise ValueError("checkpoints: give at least one")
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
+    files = [path.resolve() for path in paths]
+    if twice := next((p for p, file in zip(paths, files) if files.count(file) > 1), None):
         raise ValueError(f"checkpoints: {twice} is given twice")
     classifiers = {path: load_classifier(path) for path in paths}
     _check_same(classifiers)
@@ -94,7 +101,7 @@ def gather(
     first = classifiers[paths[0]]
     if dense:
         path = dense[0]
-        start = Network(names[path], "dense", classifiers[path].model, str(path))
+        start = _of_file(path, names[path], "dense", classifiers[path])
     else:
         path = None
         start = Network("dense, untrained", "dense", first.dense_network().eval(), trained=False)
@@ -104,7 +111,7 @@ def gather(
         if not start.trained:
             networks[-1] = Network("exact, untrained", "exact", networks[-1].model, trained=False)
     networks += [
-        Network(names[other], "checkpoint", classifiers[other].model, str(other))
+        _of_file(other, names[other], "checkpoint", classifiers[other])
         for other in paths
         if other != path
     ]
@@ -174,6 +181,30 @@ def misfits(path: str, data: VideoDataModule) -> list[str]:
     return messages
 
 
+def unfinished(network: Network) -> str | None:
+    """A sentence on a training that ended before its last epoch; None for any other.
+
+    Args:
+        network: whose checkpoint may lie in a run folder.
+    """
+    if network.checkpoint is None:
+        return None
+    config = Path(network.checkpoint).parent.parent / CONFIG
+    try:
+        trainer = yaml.safe_load(config.read_bytes())["trainer"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):  # no run folder, or none of ours
+        return None
+    epochs = trainer.get("max_epochs") if isinstance(trainer, dict) else None
+    if not isinstance(epochs, int) or epochs < 1:
+        return None
+    checkpoint = read_checkpoint(network.checkpoint)
+    epoch = checkpoint.get("epoch", epochs) + 1
+    step = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_loop.batch_progress", {})
+    if epoch >= epochs and step.get("is_last_batch", True):
+        return None
+    return f"{network.name} is of a training that ended in epoch {epoch} of {epochs}."
+
+
 def _check_same(classifiers: dict[Path, VideoClassifier]) -> None:
     (first, reference), *others = classifiers.items()
     for path, classifier in others:
@@ -185,6 +216,10 @@ def _check_same(classifiers: dict[Path, VideoClassifier]) -> None:
                 f"{path}: is of another network ({theirs}) than {first} ({ours}); compare "
                 "checkpoints of one backbone"
             )
+
+
+def _of_file(path: Path, name: str, kind: Kind, classifier: VideoClassifier) -> Network:
+    return Network(name, kind, classifier.model, str(path), digest=digest(path))
 
 
 def _swapped(model: nn.Module, classifiers: dict[Path, VideoClassifier]) -> nn.Module:

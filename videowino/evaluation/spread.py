@@ -21,10 +21,11 @@ class Spread:
 
     def __str__(self) -> str:
         """As 47.4 ± 2.3."""
-        return f"{self:.1f}"
+        return format(self)
 
     def __format__(self, spec: str) -> str:
-        """Both numbers by the same format; a sign is the mean's alone."""
+        """Both numbers by the same format, .1f; a sign is the mean's alone."""
+        spec = spec or ".1f"
         mean = format(self.mean, spec)
         return mean if self.spread is None else f"{mean} ± {self.spread:{spec.lstrip('+')}}"
 

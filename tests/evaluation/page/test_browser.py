@@ -137,6 +137,36 @@ def test_a_phone_needs_no_sideways_scrolling(browser):
     assert [s.get_attribute("data-network") for s in shown(browser, ".network")] == ["dense"]
 
 
+@pytest.mark.parametrize("length", [37, 75])
+def test_long_names_of_networks_fit_a_phone(driver, page, tmp_path, length):
+    long = ("low_rank_8_sparsity75_taylor_seed0_" * 3)[:length]
+
+    def named(by_name):
+        return {long if name == "quarter" else name: value for name, value in by_name.items()}
+
+    comparison, said = page.comparison, page.comparison.predictions
+    rows = [replace(r, name=long) if r.name == "quarter" else r for r in comparison.rows]
+    layers = [replace(entry, ms_per_clip=named(entry.ms_per_clip)) for entry in comparison.layers]
+    said = replace(said, predicted=named(said.predicted), probability=named(said.probability))
+    comparison = replace(comparison, rows=rows, layers=layers, predictions=said)
+    page = replace(page, comparison=comparison, details=named(page.details))
+    write_page(page, tmp_path / "report.html")
+    for width in (380, 1200):
+        show(driver, width)
+        driver.get((tmp_path / "report.html").as_uri())
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        outside = driver.execute_script(
+            "return [...document.querySelectorAll('svg.plot text.name')].filter((text) => {"
+            "  const at = text.getBoundingClientRect();"
+            "  const box = text.closest('svg').getBoundingClientRect();"
+            "  return at.width && (at.left < box.left || at.right > box.right); }).length"
+        )
+        assert outside == 0
+    show(driver, 380)
+    cell = next(c for c in all_of(driver, "#networks tbody th") if c.text == long)
+    assert cell.rect["width"] < 0.5 * 380  # figures are to be seen beside it
+
+
 def test_names_of_classes_are_whole(driver, page, tmp_path):
     """Wide letters, many classes: what stands beside the confusion matrix is inside it."""
     for count in (3, 40):

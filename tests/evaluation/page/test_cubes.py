@@ -32,3 +32,21 @@ def test_squares_stand_by_depth_height_and_width():
         (1, "M8 0h7v7h-7zM16 0h7v7h-7z"),
         (5, "M30 0h7v7h-7z"),
     ]
+
+
+def test_columns_that_some_blocks_keep_are_lighter():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv3d(32, 4, 3, padding=1))
+    convert(model, parameterization="vanilla", tile=(2, 2, 2))
+    layer = model[0]
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    (before,) = cubes_of(model)
+    first, second, *_ = (index for index, shade in enumerate(before.shades) if shade == 5)
+    blocks = torch.ones(2, 64, dtype=torch.bool)
+    blocks[:, first], blocks[1, second] = False, False
+    layer.set_block_mask(blocks, compensate=False)
+    (cube,) = cubes_of(model)
+    changed = {i: s for i, s in enumerate(cube.shades) if s != before.shades[i]}
+    assert changed == {first: 0, second: 3}  # half of it
+    assert (before.left, cube.left) == ("64 of 64", "62.5 of 64, by blocks of channels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ def make_comparison(
     Args:
         networks: see `videowino.evaluation.compare`.
         data: set up for "test".
-        options: those of `add_comparison`.
+        options: those of `add_comparison`, and the whole command line as "command".
         layers: time single layers as well.
         device: to do it on.
         console: to print on.
@@ -98,4 +99,4 @@ def make_comparison(
         console=console,
     )
     console.print(comparison_table(found))
-    return found
+    return replace(found, command=options.command)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -22,8 +20,6 @@ from videowino.evaluation.page import gather_page, plot_svg, write_page
 from videowino.evaluation.tables import make_console
 from videowino.training.run_folder import CHECKPOINTS, LAST
 
-_CLIPS = 8
-
 
 class Report:
     """One HTML file with everything that there is to see of some runs."""
@@ -40,7 +36,7 @@ class Report:
             help="Figures that `evaluate.py compare --json` wrote of these runs; nothing is "
             "evaluated and timed again.",
         )
-        parser.add_argument("--clips", type=int, default=_CLIPS, help="Test clips to show.")
+        parser.add_argument("--clips", type=int, default=8, help="Test clips to show.")
         parser.add_argument("--svg", type=str | None, help="Write the plot to this file as well.")
         add_comparison(parser)
 
@@ -52,6 +48,8 @@ class Report:
         check_output("out", options.out, {".html", ".htm"})
         if options.svg is not None:
             check_output("svg", options.svg, {".svg"})
+        if options.comparison is not None:
+            _check_nothing_to_time(options)
         known = None if options.comparison is None else read_comparison(options.comparison)
         console = make_console()
         baseline = None if options.baseline is None else checkpoint_of(options.baseline)
@@ -61,8 +59,8 @@ class Report:
         comparison = known or make_comparison(
             networks, data, options, layers=True, device=device, console=console
         )
-        again = _command(options, exact, comparison.batch_sizes)
-        page = gather_page(comparison, networks, data, clips=options.clips, command=again)
+        commands = dict.fromkeys(filter(None, [comparison.command, options.command]))
+        page = gather_page(comparison, networks, data, clips=options.clips, commands=[*commands])
         write_page(page, options.out)
         if options.svg is not None:
             plot_svg(comparison, options.svg)
@@ -84,31 +82,16 @@ def checkpoint_of(run: str) -> str:
     return str(checkpoint)
 
 
+def _check_nothing_to_time(options: Namespace) -> None:
+    usual = {"batch_sizes": BATCH_SIZES, "seconds": SECONDS, "threads": None, "device": "auto"}
+    for name, value in usual.items():
+        if options[name] != value:
+            given = ",".join(map(str, options[name])) if name == "batch_sizes" else options[name]
+            raise ValueError(
+                f"{name}={given}: nothing is timed where figures are given, as "
+                f"{options.comparison}; leave one of them out"
+            )
+
+
 def _has_exact(comparison: Comparison) -> bool:
     return any(row.kind == "exact" for row in comparison.rows)
-
-
-def _command(options: Namespace, exact: bool, batch_sizes: Sequence[int]) -> str:
-    """What measures anew and makes the page again, as it was."""
-    parts = [*options.runs]
-    if options.baseline is not None:
-        parts += ["--baseline", options.baseline]
-    if exact:
-        parts.append("--exact")
-    for name, value in options.data.items():
-        parts += [f"--data.{name}", str(value)]
-    parts += ["--out", options.out]
-    if options.svg is not None:
-        parts += ["--svg", options.svg]
-    for name, given, usual in (
-        ("clips", options.clips, _CLIPS),
-        ("batch_sizes", list(batch_sizes), BATCH_SIZES),
-        ("seconds", options.seconds, SECONDS),
-        ("threads", options.threads, None),
-        ("device", options.device, "auto"),
-        ("import", options["import"], None),
-    ):
-        if given != usual:
-            given = ",".join(map(str, given)) if name == "batch_sizes" else given
-            parts += [f"--{name}", str(given)]
-    return shlex.join(["python", "evaluate.py", "report", *parts])

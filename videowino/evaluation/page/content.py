@@ -16,17 +16,26 @@ class Cube:
         tile: as "F(2x4x4, 3x3x3)".
         alpha: positions per axis.
         shades: a position each: 0 is pruned, 1 (least) to 5 kept, by magnitude.
+        blocks: columns' worth of what is left, where they are pruned by blocks of channels.
     """
 
     layer: str
     tile: str
     alpha: tuple[int, int, int]
     shades: list[int]
+    blocks: float | None = None
 
     @property
     def kept(self) -> int:
         """Columns that are left."""
         return sum(shade > 0 for shade in self.shades)
+
+    @property
+    def left(self) -> str:
+        """What is left, in words."""
+        if self.blocks is None:
+            return f"{self.kept} of {len(self.shades)}"
+        return f"{self.blocks:.1f} of {len(self.shades)}, by blocks of channels"
 
 
 @dataclass(frozen=True)

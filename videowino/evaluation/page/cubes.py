@@ -19,7 +19,10 @@ def cubes_of(model: nn.Module) -> list[Cube]:
             layer=name,
             tile=str(layer.tile),
             alpha=layer.tile.alpha,
-            shades=shades_of(layer.column_mask, layer.scores("magnitude")),
+            shades=shades_of(
+                layer.column_mask, layer.scores("magnitude") * layer.kept_by_block().float().mean(0)
+            ),
+            blocks=None if layer.block_mask is None else layer.columns_multiplied,
         )
         for name, layer in winograd_layers(model).items()
     ]

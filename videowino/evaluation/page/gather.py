@@ -21,7 +21,7 @@ def gather_page(
     data: VideoDataModule,
     *,
     clips: int = 8,
-    command: str = "",
+    commands: Sequence[str] = (),
 ) -> Page:
     """Everything the page shows.
 
@@ -30,10 +30,10 @@ def gather_page(
         networks: those of its rows, in any order.
         data: that it was made on, set up for "test".
         clips: test clips to show; 0 for none.
-        command: that made the page.
+        commands: that made the comparison and the page.
 
     Raises:
-        ValueError: the comparison is of other networks.
+        ValueError: the comparison is of other networks, or of what checkpoints were before.
     """
     _check_same(comparison, networks)
     by_name = {network.name: network for network in networks}
@@ -45,7 +45,7 @@ def gather_page(
         samples=[] if predictions is None else samples_of(data, predictions, clips),
         commands=[
             *(line for detail in details.values() for line in detail.commands),
-            *([command] if command else []),
+            *commands,
         ],
     )
 
@@ -58,7 +58,7 @@ def _detail(network: Network) -> NetworkDetail:
     path = run / CONFIG
     if not path.is_file():
         return NetworkDetail(cubes)
-    config = path.read_text(encoding="utf-8")
+    config = path.read_text(encoding="utf-8", errors="replace")
     again = f"python train.py fit --config {path} --run runs/again/{network.name}"
     return NetworkDetail(cubes, config, str(path), commands_of(run) or [again])
 
@@ -71,6 +71,13 @@ def _check_same(comparison: Comparison, networks: Sequence[Network]) -> None:
             f"comparison: is of {_listed(inside)}, and {_listed(given)} were given; give the same "
             "checkpoints, or leave it out"
         )
+    by_name = {network.name: network for network in networks}
+    for row in comparison.rows:
+        if row.digest is not None and row.digest != by_name[row.name].digest:
+            raise ValueError(
+                f"comparison: {row.checkpoint} has changed since its figures were taken; compare "
+                "again, or leave it out"
+            )
 
 
 def _listed(files: dict[str, Path | None]) -> str:

@@ -34,6 +34,7 @@ class Frame:
     margin_right: int = 18
     top: int = 16
     margin_bottom: int = 52
+    longest: int = 40  # characters of a name
 
     @property
     def right(self) -> int:
@@ -47,13 +48,14 @@ class Frame:
 
 
 WIDE = Frame(760, 430)
-NARROW = Frame(380, 360, left=50, margin_right=10)  # a phone held upright
+NARROW = Frame(380, 360, left=50, margin_right=10, longest=22)  # a phone held upright
 
 
 @dataclass(frozen=True)
 class Label:
-    """A name beside its marker."""
+    """A name beside its marker, where it is long without its middle."""
 
+    text: str
     x: float
     y: float
     anchor: Anchor
@@ -208,7 +210,7 @@ def _labels(
     taken = [(x - _CLEAR, y - _CLEAR, x + _CLEAR, y + _CLEAR) for x, y in [*places, *hollow]]
     inside = (frame.left, frame.top, frame.right, frame.bottom)
     labels = []
-    for (x, y), name in zip(places, names):
+    for (x, y), name in zip(places, [_shortened(name, frame.longest) for name in names]):
         width = _CHARACTER * len(name)
         options = []
         for dx, dy in _PLACES:
@@ -219,8 +221,16 @@ def _labels(
         _, dx, box = min(options, key=lambda option: option[0])
         taken.append(box)
         anchor: Anchor = "start" if dx > 0 else "end" if dx < 0 else "middle"
-        labels.append(Label(x + dx, round(box[3] - 4, 1), anchor))
+        labels.append(Label(name, x + dx, round(box[3] - 4, 1), anchor))
     return labels
+
+
+def _shortened(name: str, longest: int) -> str:
+    """With its beginning and its end, which is where names of one study differ."""
+    if len(name) <= longest:
+        return name
+    end = (longest - 1) // 2
+    return f"{name[: longest - 1 - end]}…{name[-end:]}"
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
