@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from videowino.files import replacing
 
 ROOT = Path(__file__).parents[1]
+_running: set[subprocess.Popen[bytes]] = set()
+_ending = threading.Event()
 
 
 def once(
@@ -52,18 +57,54 @@ def once(
     marker.unlink(missing_ok=True)
     marker.parent.mkdir(parents=True, exist_ok=True)
     with marker.with_suffix(".log").open("a") as log:
-        code = subprocess.run(
+        code = _call(
             [sys.executable, *command],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)} | dict(env or {}),
             cwd=ROOT,
-        ).returncode
+        )
     if code:
         lines = marker.with_suffix(".log").read_text().splitlines()
         said = lines[-1] if lines else f"exit code {code}"
         raise ValueError(f"{command[0]} failed, see {log.name}: {said.removeprefix('error: ')}")
     marker.write_text(done)
+
+
+def _call(command: Sequence[str], **options: Any) -> int:
+    """Exit code. In a group of its own: a terminal's Ctrl-C is for `stopping` to pass on."""
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        _running.add(process)
+        if _ending.is_set():  # since this one began
+            process.send_signal(signal.SIGINT)
+        try:
+            return process.wait()
+        finally:
+            _running.discard(process)
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Around threads that call `once`: what ends this process, or one of them, ends commands too.
+
+    They get Ctrl-C's signal, at which a training stops after a step, with a checkpoint. SIGTERM to
+    this process does what Ctrl-C does.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    _ending.clear()
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except BaseException:
+        _ending.set()
+        for process in tuple(_running):
+            process.send_signal(signal.SIGINT)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def measured_once(file: Path, of: str, measure: Callable[[], Any]) -> Any:

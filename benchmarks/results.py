@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.once import once
+from benchmarks.once import once, stopping
 from benchmarks.results_table import (
     DENSE,
     LOW_RANK,
@@ -178,7 +178,7 @@ def study(
                 study.train(split, run, max(1, cores // jobs))
                 step(f"split {split}, {run.title}: trained")
 
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(jobs) as pool, stopping():
             list(pool.map(train, splits))
         figures = {}
         for split in splits:  # one at a time: these time the networks

@@ -108,7 +108,13 @@ def _costs(runs: Runs, clip_shape: list[int]) -> dict[str, Any]:
 def main(args: list[str] | None = None) -> None:
     """The command line."""
     parser = ArgumentParser(prog="benchmarks.study", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="As configs/study/*.yaml.")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="As configs/study/*.yaml; several are run one after another.",
+    )
     parser.add_argument("--root", type=Path | None, help="Folder of the data set.")
     parser.add_argument("--out", type=Path | None, help="Runs and results; runs/study/NAME.")
     parser.add_argument("--jobs", type=int, default=2, help="Trainings at a time.")
@@ -119,9 +125,14 @@ def main(args: list[str] | None = None) -> None:
         path = getattr(given, name)
         if path is not None and not path.exists():
             raise FileNotFoundError(f"{name}={path}: no such file or folder")
-    study = read_study(given.config.absolute(), given.root and given.root.absolute())
-    out = given.out or Path("runs/study") / study.name
-    run_study(study, out.absolute(), jobs=given.jobs, docs=given.docs)
+    for name in ("root", "out"):
+        one = getattr(given, name) is None or len(given.config) == 1
+        require(one, f"{name}={getattr(given, name)}: is that of one study; give one config")
+    root = given.root and given.root.absolute()
+    studies = [read_study(config.absolute(), root) for config in given.config]
+    for study in studies:
+        out = given.out or Path("runs/study") / study.name
+        run_study(study, out.absolute(), jobs=given.jobs, docs=given.docs)
 
 
 if __name__ == "__main__":

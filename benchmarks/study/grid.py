@@ -139,6 +139,10 @@ def read_study(path: Path, root: Path | None = None) -> Study:
         require(key in content, f"{path}: {key} is missing")
     for key in content:
         require(key in (*wanted, "part", "options", "data"), f"{path}: {key} is unknown")
+    for key in ("splits", "seeds"):
+        numbers = content[key]
+        good = isinstance(numbers, list) and all(isinstance(n, int) for n in numbers) and numbers
+        require(bool(good), f"{path}: {key}={numbers}: a list of whole numbers, as [1, 2]")
     part = content.get("part", "test")
     require(part in ("test", "val"), f"{path}: part={part}: test or val")
     files = {key: path.parent / content[key] for key in _FILES}
@@ -208,7 +212,19 @@ def expand(entry: Mapping[str, Any], path: Path) -> list[Cell]:
             cell.rank is None or cell.method in ("low_rank", "factored"),
             f"{path}: {cell.method} has no rank",
         )
+        for name, meant, is_good in (
+            ("sparsity", "from 0 to below 1", lambda x: 0 <= x < 1),
+            ("speedup", "above 0", lambda x: x > 0),
+            ("rank", "a whole number, or a share of energy below 1", _is_rank),
+        ):
+            value = getattr(cell, name)
+            good = value is None or (isinstance(value, int | float) and is_good(value))
+            require(good, f"{path}: {name}={value}: {meant}")
     return cells
+
+
+def _is_rank(value: float) -> bool:
+    return 0 < value < 1 or (isinstance(value, int) and value >= 1)
 
 
 def _options(entry: Mapping[str, Any]) -> list[tuple[tuple[tuple[str, str], ...], str]]:

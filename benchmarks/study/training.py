@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 import torch
 
-from benchmarks.once import once
+from benchmarks.once import once, stopping
 from benchmarks.study.grid import Cell, Study
 
 DENSE = Cell("dense", label="start")  # what all cells of a split and seed begin with
@@ -105,7 +105,7 @@ def train_all(runs: Runs, jobs: int, cores: int, done: Callable[[str], object]) 
             slots.put(slot)
         done(f"split {place[0]}, seed {place[1]}: {cell.name}")
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, stopping():
         for cells in ([DENSE], runs.study.cells):  # the dense ones first: all others start there
             places, own = zip(*product(runs.study.places, cells))
             for _ in pool.map(train, places, own):  # which gives up what waits when one fails

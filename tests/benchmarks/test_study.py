@@ -50,10 +50,7 @@ def test_cells_of_another_study():
     )
 
 
-STUDIES = [path for kind in ("study", "rates", "full") for path in CONFIGS.glob(f"*_{kind}.yaml")]
-
-
-@pytest.mark.parametrize("path", sorted(STUDIES), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_studies_that_are_here_can_be_read(path):
     study = read_study(path)
     assert len(study.cells) > 5 and study.seeds and study.splits
@@ -64,6 +61,10 @@ def test_the_studies_that_are_here_can_be_read(path):
     [
         ({"method": "magic"}, "method=magic: one of dense, filters"),
         ({"method": "vanilla", "rank": 3}, "vanilla has no rank"),
+        ({"method": "vanilla", "sparsity": 1.5}, r"sparsity=1\.5: from 0 to below 1"),
+        ({"method": "vanilla", "speedup": 0}, "speedup=0: above 0"),
+        ({"method": "factored", "rank": "abc"}, "rank=abc: a whole number, or a share"),
+        ({"method": "factored", "rank": 1.5}, r"rank=1\.5: a whole number, or a share"),
         ({"method": "vanilla", "sparse": 3}, "cells have no 'sparse'; they have method, sparsity"),
     ],
 )
@@ -85,6 +86,8 @@ def test_files_that_are_not_there_and_keys_that_mean_nothing(tmp_path):
         ({"cells": [{"method": "spatial", "overlay": "c.yaml"}]}, "overlay=c.yaml: no such file"),
         ({"cells": "d.yaml"}, "cells=d.yaml: no such file"),
         ({"part": "train"}, "part=train: test or val"),
+        ({"splits": 1}, r"splits=1: a list of whole numbers, as \[1, 2\]"),
+        ({"seeds": ["a"]}, r"seeds=\['a'\]: a list of whole numbers"),
         ({"cells": [{"method": "spatial"}]}, "no plain 'method: dense'"),
         ({"cells": [{"method": "dense", "label": "long"}]}, "no plain 'method: dense'"),
     ):
@@ -185,6 +188,18 @@ def test_a_network_that_was_trained_again_is_measured_again(tmp_path, monkeypatc
     assert measured == ["test", "test", "val"]
 
 
+def test_several_studies_are_run_one_after_another(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(study_main, "run_study", lambda study, out, **_: ran.append((study, out)))
+    both = [str(CONFIGS / f"{name}_study.yaml") for name in ("synthetic", "survfight")]
+    main(["--config", *both])
+    assert [study.name for study, _ in ran] == ["synthetic_study", "survfight_study"]
+    assert ran[1][1] == Path("runs/study/survfight_study").absolute()
+    for option in ("--root", "--out"):
+        with pytest.raises(ValueError, match=f"{option[2:]}=.*: is that of one study"):
+            main(["--config", *both, option, str(tmp_path)])
+
+
 def row(name, split, top1, speedup, **cell):
     given = {"name": name, "title": name, "method": name, "sparsity": 0.5, "speedup": None}
     cell = given | {"label": ""} | cell
@@ -262,7 +277,7 @@ def test_a_study_from_end_to_end(tiny, tmp_path, capsys):
     folder = tmp_path / "configs"
     folder.mkdir()
     for name in ("columns.yaml", "filters.yaml"):
-        shutil.copy(CONFIGS / name, folder)
+        shutil.copy(CONFIGS / "parts" / name, folder)
     init = {"root": str(tiny), "frames": 4, "size": [24, 24], "resize": None, "mean": None}
     init |= {"batch_size": 4, "num_workers": 0}
     model = {"backbone": "r3d_10", "width": 0.125, "stem": "small", "lr": 0.01}

@@ -94,13 +94,9 @@ def commands(monkeypatch, plan):
             path = plan.out / command[command.index("--json") + 1]
             split = int(path.parent.name.removeprefix("split"))
             path.write_text(json.dumps(figures_of(split)))
+        return 0
 
-        class Done:
-            returncode = 0
-
-        return Done
-
-    monkeypatch.setattr(once.subprocess, "run", run)
+    monkeypatch.setattr(once, "_call", run)
     monkeypatch.setattr(results.os, "cpu_count", lambda: 4)
     return seen
 
@@ -199,13 +195,9 @@ def test_a_failed_run_says_what_failed(plan, monkeypatch):
     def fail(command, stdout, **options):
         stdout.write("error: data.root: no such folder\n")
         stdout.flush()
+        return 2
 
-        class Done:
-            returncode = 2
-
-        return Done
-
-    monkeypatch.setattr(once.subprocess, "run", fail)
+    monkeypatch.setattr(once, "_call", fail)
     with pytest.raises(
         ValueError, match=r"train.py failed, see .*finished.log: data.root: no such"
     ):
