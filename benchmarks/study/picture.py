@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.study.summary import Point
+from videowino.evaluation.plot import STYLES
 
-# Okabe & Ito's colours; markers tell the lines of a method apart.
-_STYLES = {
-    "filters": ("#000000", "Xx"),
-    "spatial": ("#E69F00", "vv"),
-    "vanilla": ("#D55E00", "sd"),
-    "low_rank": ("#0072B2", "oDP^*<>ph"),
-    "factored": ("#CC79A7", "^v"),
+# Markers tell the lines of a method apart.
+_MARKERS = {
+    "filters": "Xx",
+    "spatial": "vv",
+    "vanilla": "sd",
+    "low_rank": "oDP^*<>ph",
+    "factored": "^v",
 }
+_BLACK = "#000000"
 _LINES = ("-", "--")
 
 
@@ -44,7 +46,8 @@ def draw(points: Sequence[Point], path: Path, title: str) -> None:
                 (p for p in points if p.cell["title"] == name), key=lambda p: p.speedup.mean
             )
             method = line[0].cell["method"]
-            colour, markers = _STYLES[method]
+            colour = STYLES[method][0] if method in STYLES else _BLACK
+            markers = _MARKERS[method]
             marker = markers[drawn.get(method, 0) % len(markers)]
             style = _LINES[min(drawn.get(method, 0), 1)]
             drawn[method] = drawn.get(method, 0) + 1

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from videowino.evaluation.comparison import AccuracyFigures, Comparison, Row, Speed
 from videowino.files import replacing
+from videowino.plots.names import place_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.text import Annotation
-    from matplotlib.transforms import Bbox
 
 # Okabe & Ito's colours, told apart with any colour vision; the marker says the same once more.
-_STYLES = {
+STYLES = {
     "dense": ("#000000", "*", "dense"),
     "exact": ("#009E73", "D", "exact Winograd"),
     "low_rank": ("#0072B2", "o", "low_rank"),
@@ -22,10 +21,9 @@ _STYLES = {
     "factored": ("#CC79A7", "^", "factored"),
     "spatial": ("#E69F00", "v", "spatial"),
 }
+_CLEAR = 5.0  # points around a marker that names leave free
+_OFFSET = 0.7  # points of a name's offset, where the page has a pixel
 _LOG_FROM = 4.0  # ratio of the largest to the smallest speedup from which the axis is logarithmic
-# Where a label may stand, in points from its marker, best first.
-_OFFSETS = [(5, 6), (-5, 6), (0, 9), (5, -6), (-5, -6), (0, -9), (11, 0), (-11, 0)]
-_OFFSETS += [(0, 20), (0, -20), (12, 20), (12, -20), (-12, 20), (-12, -20), (0, 32), (0, -32)]
 
 
 def picture_suffixes() -> set[str]:
@@ -62,7 +60,7 @@ def plot_comparison(comparison: Comparison, path: str | Path) -> None:
         single_view = comparison.data.views == 1
         seen: set[str] = set()
         for row, accuracy, speed in shown:
-            colour, marker, label = _STYLES[row.style]
+            colour, marker, label = STYLES[row.style]
             size = 15 if marker == "*" else 8
             x, y = speed.speedup, accuracy.video_top1
             axes.errorbar(
@@ -143,46 +141,33 @@ def _label_points(
     axes: Axes, shown: list[tuple[Row, AccuracyFigures, Speed]], single_view: bool
 ) -> None:
     """Names the points, each label at the first place where it covers nothing."""
-    from matplotlib.transforms import Bbox
-
     figure = axes.figure
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    points = []
-    for _, accuracy, speed in shown:
-        levels = [accuracy.video_top1] if single_view else [accuracy.video_top1, accuracy.clip_top1]
-        points += [axes.transData.transform((speed.speedup, y)) for y in levels]
-    half = 5 * figure.dpi / 72
-    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in points]
-    inside = axes.get_window_extent(renderer)
-    for row, accuracy, speed in sorted(shown, key=lambda entry: -entry[1].video_top1):
-        best: tuple[float, Annotation, Bbox] | None = None
-        for x, y in _OFFSETS:
-            label = axes.annotate(
-                row.name,
-                (speed.speedup, accuracy.video_top1),
-                xytext=(x, y),
-                textcoords="offset points",
-                ha="left" if x > 0 else "right" if x < 0 else "center",
-                va="bottom" if y > 0 else "top" if y < 0 else "center",
-                fontsize=8,
-                color="#222222",
-            )
-            box = label.get_window_extent(renderer)
-            covered = sum(_overlap(box, other) for other in taken)
-            covered += box.width * box.height - _overlap(box, inside)
-            if best is None or covered < best[0]:
-                if best is not None:
-                    best[1].remove()
-                best = (covered, label, box)
-            else:
-                label.remove()
-            if covered == 0:
-                break
-        assert best is not None
-        taken.append(best[2])
-
-
-def _overlap(a: Bbox, b: Bbox) -> float:
-    width = min(a.x1, b.x1) - max(a.x0, b.x0)
-    height = min(a.y1, b.y1) - max(a.y0, b.y0)
-    return max(width, 0.0) * max(height, 0.0)
+    pixels = figure.dpi / 72  # a point has
+    order = sorted(shown, key=lambda entry: -entry[1].video_top1)
+    labels = [
+        axes.annotate(
+            row.name,
+            (speed.speedup, accuracy.video_top1),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color="#222222",
+        )
+        for row, accuracy, speed in order
+    ]
+    boxes = [label.get_window_extent(renderer) for label in labels]
+    places = [axes.transData.transform((s.speedup, a.video_top1)) for _, a, s in order]
+    hollow = [axes.transData.transform((s.speedup, a.clip_top1)) for _, a, s in order]
+    half = _CLEAR * pixels
+    marks = places if single_view else [*places, *hollow]
+    taken = [(x - half, y - half, x + half, y + half) for x, y in marks]
+    sizes = [(box.width, box.height) for box in boxes]
+    (left, low), (right, high) = axes.get_window_extent(renderer).get_points()
+    offsets = place_names(
+        [*map(tuple, places)], sizes, taken, (left, low, right, high), _OFFSET * pixels
+    )
+    for label, (dx, dy) in zip(labels, offsets):
+        label.set_position((dx / pixels, dy / pixels))
+        label.set_horizontalalignment("left" if dx > 0 else "right" if dx < 0 else "center")
+        label.set_verticalalignment("bottom" if dy > 0 else "top" if dy < 0 else "center")

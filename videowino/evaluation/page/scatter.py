@@ -9,16 +9,12 @@ from typing import Literal
 
 from videowino.evaluation.comparison import AccuracyFigures, Comparison, Row, Speed
 from videowino.evaluation.page.front import pareto_front
+from videowino.plots.names import box_at, place_names
 
 _LOG_FROM = 4.0  # ratio of the largest to the smallest speedup from which the axis is logarithmic
 _LOG_TICKS = (0.1, 0.2, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100)
 _LEAST_POINTS = 4.0  # of accuracy that are in view
 _CHARACTER, _LINE = 6.7, 15.0  # a label's size in pixels
-# Where a label may stand from its marker, best first: its anchor, then its box's left and top edge.
-_PLACES = (
-    *((10, -22), (10, 7), (-10, -22), (-10, 7), (15, -8), (-15, -8)),
-    *((0, -29), (0, 14), (0, -45), (0, 30)),
-)
 _CLEAR = 8.0  # pixels around a marker that labels leave free
 
 Anchor = Literal["start", "middle", "end"]
@@ -209,19 +205,14 @@ def _labels(
     """For each marker the first place where its name covers nothing, or the least of the rest."""
     taken = [(x - _CLEAR, y - _CLEAR, x + _CLEAR, y + _CLEAR) for x, y in [*places, *hollow]]
     inside = (frame.left, frame.top, frame.right, frame.bottom)
+    shown = [_shortened(name, frame.longest) for name in names]
+    sizes = [(_CHARACTER * len(name), _LINE) for name in shown]
     labels = []
-    for (x, y), name in zip(places, [_shortened(name, frame.longest) for name in names]):
-        width = _CHARACTER * len(name)
-        options = []
-        for dx, dy in _PLACES:
-            left = x + dx if dx > 0 else x + dx - width if dx < 0 else x - width / 2
-            box = (left, y + dy, left + width, y + dy + _LINE)
-            outside = width * _LINE - _overlap(box, inside)
-            options.append((sum(_overlap(box, other) for other in taken) + outside, dx, box))
-        _, dx, box = min(options, key=lambda option: option[0])
-        taken.append(box)
+    offsets = place_names(places, sizes, taken, inside)
+    for (x, y), name, size, (dx, dy) in zip(places, shown, sizes, offsets):
         anchor: Anchor = "start" if dx > 0 else "end" if dx < 0 else "middle"
-        labels.append(Label(name, x + dx, round(box[3] - 4, 1), anchor))
+        bottom = box_at((x, y), size, (dx, dy))[3]
+        labels.append(Label(name, x + dx, round(bottom - 4, 1), anchor))
     return labels
 
 
@@ -231,9 +222,3 @@ def _shortened(name: str, longest: int) -> str:
         return name
     end = (longest - 1) // 2
     return f"{name[: longest - 1 - end]}…{name[-end:]}"
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0.0) * max(height, 0.0)
