@@ -32,7 +32,7 @@ def compared(cells: Sequence[Cell]) -> list[Cell]:
     own = [cell for cell in cells if cell.method != "filters" and not cell.label]
     shares = [c.sparsity for c in own if c.method != "dense" and c.speedup is None]
     usual = mode(shares) if shares else 0.0
-    chosen = {}
+    chosen: dict[str, Cell] = {}
     for cell in sorted(own, key=lambda c: (c.speedup is not None, abs(c.sparsity - usual))):
         chosen.setdefault(cell.title, cell)
     return [chosen[title] for title in dict.fromkeys(cell.title for cell in own)]

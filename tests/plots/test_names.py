@@ -29,6 +29,12 @@ def test_the_first_place_that_is_free():
     assert place_names([point], [size], [], EVERYWHERE, scale=2) == [(18, -14)]
 
 
+def test_the_first_place_is_not_lost_to_rounding():
+    for n in range(200):
+        point, size = (100 + 0.1 * n, 50 + 0.7 * n), (6.7 * (1 + n % 20), 15.0)
+        assert place_names([point], [size], [], (0, 0, 1000, 1000)) == [OFFSETS[0]], n
+
+
 def test_the_least_covered_place_where_none_is_free():
     point, size = (100.0, 50.0), (30.0, 10.0)
     boxes = [box_at(point, size, offset) for offset in OFFSETS]

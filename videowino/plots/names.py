@@ -40,7 +40,8 @@ def place_names(
             box = box_at(point, size, (scale * dx, scale * dy))
             outside = size[0] * size[1] - _overlap(box, inside)
             over = sum(_overlap(box, other) for other in covered) + outside
-            options.append((over, (scale * dx, scale * dy), box))
+            # Rounded, as the first place is to win where only the last digits differ.
+            options.append((round(over, 3), (scale * dx, scale * dy), box))
         _, offset, box = min(options, key=lambda option: option[0])
         covered.append(box)
         found.append(offset)
