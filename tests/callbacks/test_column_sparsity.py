@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import pytorch_lightning as pl  # noqa: I001 - callbacks came first, through the conftest
 import torch
@@ -376,6 +378,24 @@ def test_a_speedup_that_is_missed_is_told(
     callback = ColumnSparsity(speedup=4.0, start=0, end=2, unit="step", every=2)
     with pytest.warns(UserWarning, match=r"speedup=4 is missed: .* measured 3\.00x as fast"):
         make_trainer(callbacks=[callback]).fit(make_classifier(winograd=LOW_RANK), datamodule=data)
+
+
+@pytest.mark.parametrize(("speedup", "told"), [(4.0, True), (0.5, False)])
+def test_too_fast_is_told_where_columns_went_for_it(
+    made_up_costs, make_classifier, make_trainer, data, monkeypatch, speedup, told
+):
+    def find(model, *args, **kwargs):  # what the ramp left is enough
+        masks = {name: layer.column_mask for name, layer in winograd_layers(model).items()}
+        return Found(masks, speedup=1.5 * speedup)
+
+    monkeypatch.setattr(time_budget, "find_masks", find)
+    callback = ColumnSparsity(speedup=speedup, start=0, end=3, unit="step", every=1)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        trainer = make_trainer(max_epochs=2, callbacks=[callback])
+        trainer.fit(make_classifier(winograd=LOW_RANK), datamodule=data)
+    missed = [w for w in said if f"speedup={speedup:g} is missed" in str(w.message)]
+    assert bool(missed) == told
 
 
 def test_costs_are_measured_once_and_go_on_with_a_checkpoint(

@@ -7,7 +7,7 @@ COSTS = LatencyModel({"a": LayerCost((4, 6, 6), 0.1, 0.2, 0.3)}, 10.0, 0.5).stat
 def test_a_checkpoint_has_costs_and_what_was_timed():
     budget = TimeBudget(2.0)
     assert budget.state is None
-    state = {**COSTS, "faster": 1.25, "timed": 4.0}
+    state = {**COSTS, "faster": 1.25, "timed": 4.0, "took": True}
     budget.load(state)
     assert budget.state == state
     assert list(budget.costs) == ["model.a"]
@@ -18,4 +18,4 @@ def test_a_checkpoint_has_costs_and_what_was_timed():
 def test_costs_of_a_checkpoint_that_timed_nothing_on_the_way():
     budget = TimeBudget(2.0)
     budget.load(COSTS)
-    assert budget.state == {**COSTS, "faster": 1.0, "timed": float("inf")}
+    assert budget.state == {**COSTS, "faster": 1.0, "timed": float("inf"), "took": False}
