@@ -32,13 +32,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's contents, its first 16 hexadecimal digits."""
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(1 << 20):
-            found.update(part)
-    return found.hexdigest()[:16]
+def sha256_of(path: Path) -> str:
+    """Of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

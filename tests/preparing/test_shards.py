@@ -17,7 +17,8 @@ import webdataset
 from tests.data.conftest import write_counting, write_folder, write_lists
 from videowino import cli
 from videowino.data import VideoFolder
-from videowino.data.streaming.index import ShardIndex, sha256_of
+from videowino.data.streaming.index import ShardIndex
+from videowino.files import sha256_of
 from videowino.preparing.shards import check_shards, write_shards
 
 REPOSITORY = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from torch import nn
 from videowino.cli import explain, parameters
 from videowino.data import VideoDataModule
 from videowino.evaluation.comparison import Kind
-from videowino.files import digest
+from videowino.files import sha256_of
 from videowino.surgery import convert
 from videowino.training.checkpoint import load_classifier, load_datamodule, read_checkpoint
 from videowino.training.classifier import VideoClassifier
@@ -44,7 +44,7 @@ class Network:
         model: in evaluation mode.
         checkpoint: the file that it comes from, None for what was derived from another.
         trained: whether its accuracy means anything.
-        digest: of the file's contents (`videowino.files.digest`).
+        digest: of the file's contents (`videowino.files.sha256_of`).
     """
 
     name: str
@@ -219,7 +219,7 @@ def _check_same(classifiers: dict[Path, VideoClassifier]) -> None:
 
 
 def _of_file(path: Path, name: str, kind: Kind, classifier: VideoClassifier) -> Network:
-    return Network(name, kind, classifier.model, str(path), digest=digest(path))
+    return Network(name, kind, classifier.model, str(path), digest=sha256_of(path))
 
 
 def _swapped(model: nn.Module, classifiers: dict[Path, VideoClassifier]) -> nn.Module:

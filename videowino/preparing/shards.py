@@ -26,7 +26,8 @@ from filelock import FileLock, Timeout
 from videowino.data import VideoDataModule
 from videowino.data.splits import Video
 from videowino.data.streaming.extra import need
-from videowino.data.streaming.index import INDEX, PARTS, Shard, ShardClip, ShardIndex, sha256_of
+from videowino.data.streaming.index import INDEX, PARTS, Shard, ShardClip, ShardIndex
+from videowino.files import sha256_of
 
 # Of tar, a clip: two headers and both members' padding; its JSON.
 _OVERHEAD = 4096

@@ -7,7 +7,6 @@ be planned without reading a shard, and what was altered is noticed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -178,12 +177,3 @@ def _clip(row: list[Any]) -> ShardClip:
     if not all(isinstance(n, int) for n in numbers):
         raise TypeError(f"not whole numbers: {numbers}")
     return ShardClip(Path(name), label, group, number, shard, key, start, size, crc)
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

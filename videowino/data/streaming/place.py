@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from videowino.data.streaming.extra import need
 from videowino.data.streaming.http import HttpFile, fetch
-from videowino.data.streaming.index import INDEX, Shard, ShardError, sha256_of
+from videowino.data.streaming.index import INDEX, Shard, ShardError
+from videowino.files import sha256_of
 
 _STRETCH = 8 << 20  # bytes copied at a time
 
