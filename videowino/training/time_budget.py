@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch import Tensor
+from torch import Tensor, nn
 
 from videowino.latency import (
     LatencyModel,
@@ -18,6 +19,7 @@ from videowino.latency import (
     measure_latency,
     measure_speedup,
 )
+from videowino.latency.speedup import Found
 from videowino.training.classifier import VideoClassifier
 from videowino.training.say import say
 from videowino.winograd import winograd_layers
@@ -25,6 +27,7 @@ from videowino.winograd import winograd_layers
 _FAR = 0.1  # of the speedup: what a search that was not disturbed never misses it by
 _STEP = 0.05  # of the time: how much shorter it has to be for the network to be timed again
 _PREFIX = "model."  # of a classifier's layers, which a callback sees, before those of its network
+T = TypeVar("T")
 
 
 class TimeBudget:
@@ -76,14 +79,14 @@ class TimeBudget:
         if self._latency is not None:
             return
         assert isinstance(classifier, VideoClassifier)
-        found: dict[str, Any] = {}
-        whole = classifier.whole_network()
-        if trainer.is_global_zero:
-            say(trainer, "ColumnSparsity: measuring what columns cost (once)")
-            with isolate_rng():
-                dense = classifier.dense_network().to(example)
-                found = measure_latency(whole, dense, example).state
-        self._latency = LatencyModel.of(trainer.strategy.broadcast(found))
+        say(trainer, "ColumnSparsity: measuring what columns cost (once)")
+        state = _in_first(
+            trainer,
+            classifier,
+            example,
+            lambda own, dense: measure_latency(own, dense, example).state,
+        )
+        self._latency = LatencyModel.of(state)
         if self.speedup is not None:
             kept = {n: m.column_mask for n, m in winograd_layers(classifier.model).items()}
             self._latency.check_reach(self.speedup, kept)
@@ -112,36 +115,14 @@ class TimeBudget:
         layers = winograd_layers(classifier.model)
         own = {name: scores[_PREFIX + name] for name in layers}
         kept = {name: layer.column_mask for name, layer in layers.items()}
-        if not last:
+        if last:
+            masks = self._last_cut(trainer, classifier, example, own, kept)
+        else:
             masks = self._on_the_way(own, kept, progress)
             if self._latency.ms(masks) < (1 - _STEP) * self._timed:
                 self._time(trainer, classifier, example, masks)
                 masks = self._on_the_way(own, kept, progress)
             self._took = self._took or _differ(masks, kept)
-        else:
-            masks = {}
-            model = classifier.whole_network()
-            if trainer.is_global_zero:
-                with isolate_rng():
-                    dense = classifier.dense_network().to(example)
-                    latency = self._latency
-                    found = find_masks(model, dense, example, latency, own, self.speedup, kept=kept)
-                left = sum(int(m.sum()) for m in found.masks.values())
-                kept_share = left / sum(map(len, found.masks.values()))
-                say(
-                    trainer,
-                    f"ColumnSparsity: {found.speedup:.2f}x deployed, {self.speedup:g}x wanted, "
-                    f"with {kept_share:.0%} of the columns",
-                )
-                took = self._took or _differ(found.masks, kept)
-                off = found.speedup / self.speedup - 1
-                if off < -_FAR or (took and off > _FAR):
-                    rank_zero_warn(
-                        f"speedup={self.speedup:g} is missed: the deployed network is measured "
-                        f"{found.speedup:.2f}x as fast as the dense one; was the machine busy?"
-                    )
-                masks = {name: mask.cpu() for name, mask in found.masks.items()}
-            masks = trainer.strategy.broadcast(masks)
         return {_PREFIX + n: m.to(layers[n].column_mask.device) for n, m in masks.items()}
 
     def _on_the_way(
@@ -162,14 +143,60 @@ class TimeBudget:
         """Learn how much faster than costs say the network is with these masks."""
         assert self._latency is not None
         self._timed = self._latency.ms(masks)
-        faster = 0.0
-        model = classifier.whole_network()
-        if trainer.is_global_zero:
-            with isolate_rng():
-                dense = classifier.dense_network().to(example)
-                speedup = measure_speedup(model, dense, example, masks)
-            faster = speedup * self._timed / self._latency.dense_ms
-        self._faster = max(self._faster, trainer.strategy.broadcast(faster))
+        speedup = _in_first(
+            trainer,
+            classifier,
+            example,
+            lambda own, dense: measure_speedup(own, dense, example, masks),
+        )
+        self._faster = max(self._faster, speedup * self._timed / self._latency.dense_ms)
+
+    def _last_cut(
+        self,
+        trainer: pl.Trainer,
+        classifier: VideoClassifier,
+        example: Tensor,
+        scores: Mapping[str, Tensor],
+        kept: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Masks that are deployed and timed, as they are what stays."""
+        latency, speedup = self._latency, self.speedup
+        assert latency is not None and speedup is not None
+
+        def find(model: nn.Module, dense: nn.Module) -> Found:
+            found = find_masks(model, dense, example, latency, scores, speedup, kept=kept)
+            return replace(found, masks={name: mask.cpu() for name, mask in found.masks.items()})
+
+        found = _in_first(trainer, classifier, example, find)
+        kept_share = sum(int(m.sum()) for m in found.masks.values()) / sum(map(len, kept.values()))
+        say(
+            trainer,
+            f"ColumnSparsity: {found.speedup:.2f}x deployed, {speedup:g}x wanted, "
+            f"with {kept_share:.0%} of the columns",
+        )
+        took = self._took or _differ(found.masks, kept)
+        off = found.speedup / speedup - 1
+        if off < -_FAR or (took and off > _FAR):
+            rank_zero_warn(
+                f"speedup={speedup:g} is missed: the deployed network is measured "
+                f"{found.speedup:.2f}x as fast as the dense one; was the machine busy?"
+            )
+        return found.masks
+
+
+def _in_first(
+    trainer: pl.Trainer,
+    classifier: VideoClassifier,
+    example: Tensor,
+    measure: Callable[[nn.Module, nn.Module], T],
+) -> T:
+    """What is measured of the network and the dense one in the first process, in all of them."""
+    network = classifier.whole_network()
+    found: Any = None
+    if trainer.is_global_zero:
+        with isolate_rng():
+            found = measure(network, classifier.dense_network().to(example))
+    return trainer.strategy.broadcast(found)
 
 
 def _differ(masks: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> bool:
