@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results_table import DENSE, Run, named
+from videowino.evaluation.spread import Spread
 
 #: The centre crop of the middle clip; ten clips spread over the video, centre crops.
 VIEWS = "1x1,10x1"
@@ -21,7 +22,7 @@ def views_table(found: Mapping[str, Any], group: Sequence[int], runs: Sequence[R
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * len(protocols) + "|"]
     for run in runs:
         means = {row["views"]: row["video_top1"] for row in found[run.folder]["mean"]}
-        cells = [run.title, *(_figure(means[views]) for views in protocols)]
+        cells = [run.title, *(str(Spread(**means[views])) for views in protocols)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -54,8 +55,3 @@ def copy_picture(picture: Path, docs: Path, name: str, number: int) -> Path:
     (docs.parent / place).parent.mkdir(exist_ok=True)
     shutil.copyfile(picture, docs.parent / place)
     return place
-
-
-def _figure(given: Mapping[str, float | None]) -> str:
-    spread = given["spread"]
-    return f"{given['mean']:.1f}" + ("" if spread is None else f" ± {spread:.1f}")

@@ -48,9 +48,10 @@ class Report:
         check_output("out", options.out, {".html", ".htm"})
         if options.svg is not None:
             check_output("svg", options.svg, {".svg"})
+        known = None
         if options.comparison is not None:
             _check_nothing_to_time(options)
-        known = None if options.comparison is None else read_comparison(options.comparison)
+            known = read_comparison(options.comparison)
         console = make_console()
         baseline = None if options.baseline is None else checkpoint_of(options.baseline)
         exact = options.exact or (known is not None and _has_exact(known))
